@@ -1,0 +1,191 @@
+"""The configuration: which groups there are, which choices each has, and the strict `load()`.
+
+Values live in `conf/`, types and defaults in the dataclass of each choice. With the entry
+scripts this is the only place that knows Hydra and OmegaConf.
+"""
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any, NamedTuple
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tersely.data.generated import GeneratedConfig
+from tersely.data.jsonl import JsonlConfig
+from tersely.data.prompts import (
+    FiftyWordsPrompt,
+    PlainPrompt,
+    PromptConfig,
+    SixtyFourTokensPrompt,
+)
+from tersely.data.smoltldr import SmolTldrConfig
+from tersely.data.splits import DataConfig
+from tersely.errors import ConfigError
+from tersely.objective.advantages import AdvantageConfig, ZScoreConfig
+from tersely.objective.config import GrpoConfig, LossConfig
+from tersely.policy.load import HubModelConfig, LocalModelConfig, ModelConfig, TinyModelConfig
+from tersely.rewards.bleu import BleuConfig
+from tersely.rewards.combined import BleuRougeConfig, MeteorBleuConfig, MeteorRougeConfig
+from tersely.rewards.length import LengthConfig
+from tersely.rewards.meteor import MeteorConfig
+from tersely.rewards.quality import RewardConfig
+from tersely.rewards.rouge import RougeConfig
+from tersely.rollout.local import LocalConfig
+from tersely.rollout.sampler import RolloutConfig
+from tersely.sweep import job_slug, sweep_name
+from tersely.tracking.config import MlflowTracking, NoTracking, TrackingConfig
+from tersely.training.config import TrainerConfig
+from tersely.training.stages import JointConfig, StagedConfig, StrategyConfig
+
+
+class Group(NamedTuple):
+    """One Hydra config group."""
+
+    meaning: str
+    choices: dict[str, type]
+
+
+GROUPS = {
+    "model": Group(
+        "the policy that is trained",
+        {
+            "tiny": TinyModelConfig,
+            "qwen2_5_0_5b": HubModelConfig,
+            "lfm2_5_350m": HubModelConfig,
+            "local": LocalModelConfig,
+        },
+    ),
+    "data": Group(
+        "posts and reference summaries",
+        {"generated": GeneratedConfig, "jsonl": JsonlConfig, "smoltldr": SmolTldrConfig},
+    ),
+    "prompt": Group(
+        "how the policy is asked for a summary",
+        {
+            "plain": PlainPrompt,
+            "fifty_words": FiftyWordsPrompt,
+            "sixty_four_tokens": SixtyFourTokensPrompt,
+        },
+    ),
+    "strategy": Group(
+        "length and quality together, or one after the other",
+        {"joint": JointConfig, "staged": StagedConfig},
+    ),
+    "reward": Group(
+        "what is rewarded beside length",
+        {
+            "length": RewardConfig,
+            "rouge": RougeConfig,
+            "meteor": MeteorConfig,
+            "bleu": BleuConfig,
+            "meteor_rouge": MeteorRougeConfig,
+            "meteor_bleu": MeteorBleuConfig,
+            "bleu_rouge": BleuRougeConfig,
+        },
+    ),
+    "length": Group("the length term of the reward", {"absolute": LengthConfig}),
+    "advantage": Group("how rewards of a group are compared", {"zscore": ZScoreConfig}),
+    "loss": Group("what an update makes smaller", {"grpo": GrpoConfig}),
+    "rollout": Group("who samples completions, and how", {"local": LocalConfig}),
+    "trainer": Group("steps, batch and optimizer", {"default": TrainerConfig, "study": TrainerConfig}),
+    "tracking": Group("where runs are kept", {"mlflow": MlflowTracking, "none": NoTracking}),
+}
+
+
+@dataclass
+class Config:
+    """A run."""
+
+    seed: int = 0
+    """Everything random in a run follows from this number."""
+    model: ModelConfig = MISSING
+    data: DataConfig = MISSING
+    prompt: PromptConfig = MISSING
+    strategy: StrategyConfig = MISSING
+    reward: RewardConfig = MISSING
+    length: LengthConfig = MISSING
+    advantage: AdvantageConfig = MISSING
+    loss: LossConfig = MISSING
+    rollout: RolloutConfig = MISSING
+    trainer: TrainerConfig = MISSING
+    tracking: TrackingConfig = MISSING
+
+
+HELP = """Which reward signal makes a tiny language model write the best short summary?
+
+Usage: python train.py [GROUP=CHOICE ...] [KEY=VALUE ...]
+       python train.py -m reward=rouge,meteor,bleu strategy=joint,staged   (a sweep)
+
+Groups, the default first:
+{groups}
+
+Any value can be set, for example: seed=1 trainer.steps=20 length.target=48
+`python train.py --cfg job` shows the whole run without starting it; files are in conf/.
+"""
+
+
+def register() -> None:
+    """Tell Hydra the schemas, the help text and the resolvers; once, before composing."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for name, group in GROUPS.items():
+        for choice, schema in group.choices.items():
+            store.store(group=f"schema/{name}", name=choice, node=schema)
+    text = HELP.format(groups=_group_lines()).replace("$", "$$")
+    store.store(
+        group="hydra/help",
+        name="tersely",
+        node={"app_name": "tersely", "header": "", "footer": "", "template": text},
+    )
+    OmegaConf.register_new_resolver("job_slug", job_slug, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True, use_cache=True)
+
+
+def _group_lines() -> str:
+    return "\n".join(
+        f"  {name:<10} {group.meaning}: {' '.join(group.choices)}" for name, group in GROUPS.items()
+    )
+
+
+def load(tree: DictConfig) -> Config:
+    """The composed tree as typed objects.
+
+    Raises `ConfigError` for a value that has to be given and is not, for a value that a
+    dataclass refuses, and for a key that no dataclass has: OmegaConf alone would drop it.
+    """
+    try:
+        config = OmegaConf.to_object(tree)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_first_line(error)) from error
+    assert isinstance(config, Config)
+    given = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
+    dropped = sorted(_keys(given) - _keys(_plain(asdict(config))))
+    if dropped:
+        raise ConfigError(
+            f"nothing reads {', '.join(dropped)}: no such key exists in the choices of this run; "
+            "see `python train.py --cfg job` for those that do"
+        )
+    return config
+
+
+def resolved_yaml(tree: DictConfig) -> str:
+    """The run's configuration as YAML, with every reference filled in."""
+    return OmegaConf.to_yaml(tree, resolve=True, sort_keys=False)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _keys(tree: Any, prefix: str = "") -> set[str]:
+    if not isinstance(tree, dict):
+        return {prefix.rstrip(".")}
+    return set().union(*(_keys(value, f"{prefix}{key}.") for key, value in tree.items()))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.name if isinstance(value, Enum) else value

@@ -1,0 +1,1 @@
+"""Where examples come from: the embedded corpus, its exact scores, and other sources."""

@@ -1,0 +1,52 @@
+"""Every error that Tersely raises on purpose.
+
+    TerselyError
+    ├── ConfigError          a wrong value, key or combination in the configuration
+    ├── DataError            a data source that is missing, unreadable or empty
+    ├── ModelError           a checkpoint that cannot be loaded or cannot serve
+    ├── CorpusMissing        a corpus that a metric needs (WordNet) is not on this machine
+    ├── RolloutError         sampling failed; the message names the cause
+    ├── TrainingDiverged     a loss, gradient or reward that is not a finite number
+    ├── TrackingError        the run store cannot be written
+    └── StageError           a shared stage failed, or the job that trained it died
+
+A message says what is wrong, why it matters and what to set instead; the entry scripts print
+it as one paragraph and leave with exit code 2. Everything else is a defect and keeps its
+traceback.
+"""
+
+
+class TerselyError(Exception):
+    """What a user can mend; shown without a traceback."""
+
+
+class ConfigError(TerselyError):
+    """A wrong value, key or combination in the configuration."""
+
+
+class DataError(TerselyError):
+    """A data source that is missing, unreadable or empty."""
+
+
+class ModelError(TerselyError):
+    """A checkpoint that cannot be loaded or cannot serve as a policy."""
+
+
+class CorpusMissing(TerselyError):
+    """A corpus that a metric needs is not on this machine."""
+
+
+class RolloutError(TerselyError):
+    """Sampling failed."""
+
+
+class TrainingDiverged(TerselyError):
+    """A loss, a gradient or a reward is not a finite number."""
+
+
+class TrackingError(TerselyError):
+    """The run store cannot be written."""
+
+
+class StageError(TerselyError):
+    """A shared stage failed, or the job that trained it died."""

@@ -1,0 +1,1 @@
+"""Evaluation: greedy summaries and what is measured of them."""

@@ -1,0 +1,70 @@
+"""Scores of summaries: lexical overlap with the references, lengths, and facts where known."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from tersely.data.facts import coverage, faithfulness
+from tersely.evaluation.lengths import length_metrics
+from tersely.evaluation.summaries import Summary
+from tersely.rewards.quality import Metric, best
+
+
+@dataclass(frozen=True)
+class SummaryScores:
+    """Scores of one summary."""
+
+    summary: Summary
+    overlap: Mapping[str, float]
+    """Metric name (rouge_l, meteor, bleu) to its score against the best reference."""
+    facts: Mapping[str, float]
+    """fact_coverage and fact_faithfulness; empty where the facts are not known."""
+
+    def row(self, when: str) -> dict[str, object]:
+        """One line of the summary table; `when` is `before` or `after` training."""
+        example = self.summary.example
+        return {
+            "when": when,
+            "id": example.id,
+            "domain": example.domain,
+            "summary": self.summary.text,
+            "reference": example.references[0],
+            "length": self.summary.length,
+            "stopped": self.summary.stopped,
+            **self.overlap,
+            **self.facts,
+            "post": example.post,
+        }
+
+
+def score_summaries(
+    summaries: Sequence[Summary], metrics: Mapping[str, Metric]
+) -> list[SummaryScores]:
+    """Score each summary by each of `metrics`, and by its facts where the data has them."""
+    return [_score(summary, metrics) for summary in summaries]
+
+
+def _score(summary: Summary, metrics: Mapping[str, Metric]) -> SummaryScores:
+    example = summary.example
+    fact_metrics: dict[str, Callable[..., float]] = {
+        "fact_coverage": coverage,
+        "fact_faithfulness": faithfulness,
+    }
+    return SummaryScores(
+        summary,
+        {name: best(metric, summary.text, example.references) for name, metric in metrics.items()},
+        {
+            name: metric(summary.text, example.facts)
+            for name, metric in (fact_metrics if example.facts else {}).items()
+        },
+    )
+
+
+def means(scores: Sequence[SummaryScores], target: int) -> dict[str, float]:
+    """Means over summaries of every score, length statistics, and the share that stopped."""
+    names = [*scores[0].overlap, *scores[0].facts]
+    return {
+        **{name: fmean({**each.overlap, **each.facts}[name] for each in scores) for name in names},
+        **length_metrics([each.summary.length for each in scores], target),
+        "stopped_share": fmean(each.summary.stopped for each in scores),
+    }

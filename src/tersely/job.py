@@ -1,0 +1,132 @@
+"""A run as a job: tracked from its first moment, its result on disk however it ends."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tersely.config import Config
+from tersely.errors import TerselyError
+from tersely.launch import Job
+from tersely.sweep.result import JobResult
+from tersely.tracking.ending import RunStatus, one_line
+
+log = logging.getLogger(__name__)
+
+SHOWN = {
+    "rouge_l": "ROUGE-L",
+    "meteor": "METEOR",
+    "bleu": "BLEU",
+    "fact_coverage": "fact coverage",
+    "fact_faithfulness": "fact faithfulness",
+    "length_mean": "mean length",
+    "length_mean_abs_error": "mean |length - target|",
+    "within_5_share": "within 5 of target",
+    "stopped_share": "stopped by itself",
+}
+"""What the log shows of the test split when a run is done."""
+
+
+@dataclass
+class Outcome:
+    """What is known of a job while it goes on."""
+
+    run_id: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@contextmanager
+def recorded(job: Job) -> Iterator[Outcome]:
+    """Leave a `JobResult` in the job's folder when the block ends, however it ends.
+
+    In a sweep an error is logged and held back, so that the other jobs go on; the sweep's end
+    turns it into the exit code. Interrupts always pass.
+    """
+    outcome, began = Outcome(), time.monotonic()
+    status: RunStatus = "KILLED"
+    reason = None
+    try:
+        yield outcome
+        status = "FINISHED"
+    except Exception as error:
+        status, reason = "FAILED", one_line(error)
+        if job.sweep is None:
+            raise
+        log.error("This job failed: %s", reason, exc_info=not isinstance(error, TerselyError))
+    finally:
+        JobResult(
+            overrides=job.overrides,
+            status=status,
+            reward=job.choices["reward"],
+            strategy=job.choices["strategy"],
+            model=job.choices["model"],
+            seed=job.seed,
+            run_id=outcome.run_id,
+            metrics=outcome.metrics,
+            error=reason,
+            seconds=time.monotonic() - began,
+        ).write(job.folder)
+
+
+def perform(config: Config, yaml: str, job: Job, outcome: Outcome) -> None:
+    """Run `config` and track it. `yaml` is its resolved text, kept with the results."""
+    from tersely.policy.blas import load_fast_blas
+
+    load_fast_blas()  # before anything imports MLX
+    from tersely.run import prepare, run
+    from tersely.tracking.curves import draw_curves, draw_lengths
+    from tersely.tracking.facts import capture_facts, keep_facts
+
+    config.tracking.prepare()
+    tags = {"sweep": job.sweep} if job.sweep else {}
+    with config.tracking.build(job.folder, run_name(job), tags) as tracker:
+        outcome.run_id = tracker.run_id
+        keep_facts(tracker, capture_facts(), yaml, job.folder)
+        tracker.params(params(config, job))
+        tracker.tags({"folder": str(job.folder.resolve()), "overrides": " ".join(job.overrides)})
+        prepared = prepare(config)
+        tracker.tags({"data_fingerprint": prepared.fingerprint})
+        result = run(prepared, tracker, job.folder)
+        outcome.metrics = result.metrics
+        target = config.length.target
+        pictures = draw_curves(job.folder, target)
+        histogram = job.folder / "curves" / "test_lengths.png"
+        pictures.append(
+            draw_lengths(histogram, result.lengths_before, result.lengths_after, target)
+        )
+        for picture in pictures:
+            tracker.artifact(picture, "curves")
+    log.info("%s", before_and_after(outcome.metrics))
+    log.info("everything of this run: %s", job.folder)
+    if tracker.url:
+        log.info("in MLflow (%s): %s", config.tracking.ui_command(), tracker.url)
+
+
+def run_name(job: Job) -> str:
+    """What the run is called in lists."""
+    return f"{job.choices['reward']} {job.choices['strategy']} seed {job.seed}"
+
+
+def params(config: Config, job: Job) -> dict[str, str | int | float]:
+    """The short values that tell runs apart; the whole configuration is an artifact."""
+    compared = ("model", "data", "prompt", "strategy", "reward", "length", "loss", "rollout")
+    return {
+        **{group: job.choices[group] for group in compared},
+        "seed": config.seed,
+        "target": config.length.target,
+        "group_size": config.rollout.group_size,
+        "prompts_per_step": config.trainer.prompts_per_step,
+        "learning_rate": config.trainer.learning_rate,
+        "beta": config.loss.beta,
+    }
+
+
+def before_and_after(metrics: Mapping[str, float]) -> str:
+    """The test split before and after training, a line a metric."""
+    lines = [f"{'test split':<24}{'before':>10}{'after':>10}"]
+    for name, label in SHOWN.items():
+        before, after = metrics.get(f"test/before/{name}"), metrics.get(f"test/after/{name}")
+        if before is not None and after is not None:
+            lines.append(f"{label:<24}{before:>10.3f}{after:>10.3f}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The objective: advantages and losses, pure functions of numbers."""

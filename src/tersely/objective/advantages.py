@@ -1,0 +1,49 @@
+"""Advantages: how much better a rollout is than the others of its group."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean, pstdev
+
+from tersely.errors import ConfigError
+
+Advantage = Callable[[Sequence[float]], list[float]]
+"""Rewards `[G]` of one group in, advantages `[G]` out."""
+
+
+@dataclass
+class AdvantageConfig:
+    """Base of the Hydra group `advantage`."""
+
+    def build(self) -> Advantage:
+        """The estimator."""
+        raise NotImplementedError
+
+
+@dataclass
+class ZScoreConfig(AdvantageConfig):
+    """`advantage=zscore`: rewards standardised in their group, as GRPO does."""
+
+    epsilon: float = 1e-6
+    """Smallest standard deviation that is divided by; above 0."""
+
+    def __post_init__(self) -> None:
+        if not self.epsilon > 0:
+            raise ConfigError(
+                f"advantage.epsilon must be above 0, got {self.epsilon}: a group of equal "
+                "rewards would divide by zero; 1e-6 is usual"
+            )
+
+    def build(self) -> Advantage:
+        """See `zscore`."""
+        return partial(zscore, epsilon=self.epsilon)
+
+
+def zscore(rewards: Sequence[float], epsilon: float = 1e-6) -> list[float]:
+    """`A_i = (r_i - mean(r)) / max(std(r), epsilon)` with the population standard deviation.
+
+    Shao et al., 2024, "DeepSeekMath", section 4.1.2. A group of equal rewards has advantages 0.
+    """
+    mean = fmean(rewards)
+    spread = max(pstdev(rewards, mean), epsilon)
+    return [(reward - mean) / spread for reward in rewards]

@@ -1,0 +1,51 @@
+"""The Hydra group `loss`. Apart from `losses`, so that composing a run does not import MLX."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tersely.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tersely.objective.losses import GroupLoss, GroupTokens
+
+
+@dataclass
+class LossConfig:
+    """What every loss has."""
+
+    clip_low: float = 0.2
+    """The ratio is held at `1 - clip_low` for tokens that should become rarer; in (0, 1)."""
+    clip_high: float = 0.2
+    """The ratio is held at `1 + clip_high` for tokens that should become likelier; above 0."""
+    beta: float = 1e-4
+    """Weight of the KL to the reference, per token in nats; 0 needs no reference copy."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.clip_low < 1:
+            raise ConfigError(f"loss.clip_low must lie in (0, 1), got {self.clip_low}; usual: 0.2")
+        if not 0 < self.clip_high < float("inf"):
+            raise ConfigError(f"loss.clip_high must be above 0, got {self.clip_high}; usual: 0.2")
+        if not 0 <= self.beta < float("inf"):
+            raise ConfigError(
+                f"loss.beta must be 0 or more, got {self.beta}: a negative weight would drive "
+                "the policy away from its reference; the study uses 1e-4"
+            )
+
+    def build(self) -> "Callable[[GroupTokens], GroupLoss]":
+        """The loss of one group."""
+        raise NotImplementedError
+
+
+@dataclass
+class GrpoConfig(LossConfig):
+    """`loss=grpo`: token-level clipped surrogate, averaged by completion, then by group."""
+
+    def build(self) -> "Callable[[GroupTokens], GroupLoss]":
+        """See `losses.grpo`."""
+        from tersely.objective.losses import grpo
+
+        return partial(
+            grpo, clip_low=self.clip_low, clip_high=self.clip_high, beta=self.beta
+        )

@@ -1,0 +1,1 @@
+"""The policy: loading checkpoints, the embedded tiny model, and scoring completions."""

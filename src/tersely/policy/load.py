@@ -1,0 +1,178 @@
+"""Load a checkpoint in the Hub's layout as a policy that can be trained."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tersely.errors import ModelError
+
+if TYPE_CHECKING:
+    import mlx.nn as nn
+
+    from tersely.policy.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
+
+MISSING = "???"
+"""OmegaConf's mark of a value that has to be given."""
+
+TINY = Path(__file__).parent / "tiny"
+"""The embedded checkpoint; `policy/warm_start.py` makes it."""
+
+
+@dataclass
+class ModelConfig:
+    """Base of the Hydra group `model`."""
+
+    def folder(self) -> Path:
+        """Where the checkpoint lies on this machine. Raises `ModelError`."""
+        raise NotImplementedError
+
+    def build(self) -> "Policy":
+        """Load it."""
+        return load_policy(self.folder())
+
+
+@dataclass
+class TinyModelConfig(ModelConfig):
+    """`model=tiny`: the embedded model of a million parameters."""
+
+    def folder(self) -> Path:
+        """Part of the package."""
+        return TINY
+
+
+@dataclass
+class LocalModelConfig(ModelConfig):
+    """`model=local`: any checkpoint folder that mlx-lm loads."""
+
+    path: str = MISSING
+    """Folder with `config.json`, `model*.safetensors` and a tokenizer with a chat template."""
+
+    def folder(self) -> Path:
+        """`path`, if it is a checkpoint."""
+        if self.path == MISSING:
+            raise ModelError("model=local needs to know which checkpoint: set model.path=FOLDER")
+        folder = Path(self.path).expanduser()
+        if not (folder / "config.json").is_file():
+            raise ModelError(
+                f"model.path={self.path} is not a checkpoint: there is no "
+                f"{folder / 'config.json'}; set model.path to a folder in the Hub's layout"
+            )
+        return folder
+
+
+@dataclass
+class HubModelConfig(ModelConfig):
+    """A checkpoint on the Hugging Face Hub, taken from its cache where it lies there."""
+
+    repo: str = MISSING
+    """`owner/name` on the Hub."""
+
+    def folder(self) -> Path:
+        """The cached snapshot, downloaded if need be."""
+        from huggingface_hub import snapshot_download
+
+        patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.txt"]
+        try:
+            return Path(snapshot_download(self.repo, allow_patterns=patterns))
+        except Exception as error:  # the hub client raises many kinds, all of them "not reached"
+            raise ModelError(
+                f"{self.repo} is neither in the local Hub cache nor could it be fetched "
+                f"({type(error).__name__}); connect this machine once, or copy the checkpoint "
+                "here and set model=local model.path=FOLDER"
+            ) from error
+
+
+class Policy:
+    """A model, its tokenizer, and where both came from."""
+
+    def __init__(
+        self, model: "nn.Module", tokenizer: "Tokenizer", config: dict[str, Any], folder: Path
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.config = config
+        self.folder = folder
+
+    def twin(self) -> "nn.Module":
+        """A second model object over the same arrays: nothing is copied, and updating one
+        leaves the other as it was."""
+        twin = _load_model(self.folder, lazy=True)[0]
+        twin.update(self.model.parameters())
+        return twin
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameter tree; holds references, so later updates do not change it."""
+        parameters: dict[str, Any] = self.model.parameters()
+        return parameters
+
+    def context_length(self) -> int | None:
+        """Most tokens of prompt and completion together, where the checkpoint says so."""
+        length = self.config.get("max_position_embeddings")
+        return length if isinstance(length, int) else None
+
+
+def load_policy(folder: Path) -> Policy:
+    """Load a checkpoint in float32, in which updates of any size count.
+
+    Raises `ModelError` naming the folder and what mlx-lm or the tokenizer said.
+    """
+    import mlx.core as mx
+
+    from tersely.policy.tokenizer import load_tokenizer
+
+    model, config = _load_model(folder, lazy=False)
+    model.set_dtype(mx.float32)
+    mx.eval(model.parameters())
+    tokenizer = load_tokenizer(folder, _end_ids(folder, config))
+    log.info("policy: %s, %s parameters", folder, f"{_count(model):,}")
+    return Policy(model, tokenizer, config, folder)
+
+
+def checkpoint_fingerprint(folder: Path) -> str:
+    """16 hex digits of the configuration, tokenizer and weights in a checkpoint folder."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(folder.iterdir()):
+        if path.suffix in {".json", ".safetensors", ".jinja"} and path.is_file():
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 22):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def _load_model(folder: Path, *, lazy: bool) -> "tuple[nn.Module, dict[str, Any]]":
+    from mlx_lm.utils import load_model
+
+    try:
+        model, config = load_model(folder, lazy=lazy)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"mlx-lm cannot load the checkpoint in {folder}: {error}; it needs config.json of an "
+            "architecture that mlx-lm knows and matching model*.safetensors"
+        ) from error
+    return model, config
+
+
+def _end_ids(folder: Path, config: dict[str, Any]) -> frozenset[int]:
+    """Ids that end a turn according to config.json and generation_config.json."""
+    import json
+
+    ids: set[int] = set()
+    sources = [config]
+    generation = folder / "generation_config.json"
+    if generation.is_file():
+        sources.append(json.loads(generation.read_text()))
+    for source in sources:
+        end = source.get("eos_token_id")
+        ids.update(end if isinstance(end, list) else [] if end is None else [end])
+    return frozenset(ids)
+
+
+def _count(model: "nn.Module") -> int:
+    from mlx.utils import tree_flatten
+
+    return sum(int(array.size) for _, array in tree_flatten(model.parameters()))

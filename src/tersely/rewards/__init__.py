@@ -1,0 +1,1 @@
+"""Rewards: one file a term, a mixture that adds them up."""

@@ -1,0 +1,1 @@
+"""Rollouts: who samples completions, with which weights, and when."""

@@ -1,0 +1,65 @@
+"""What a rollout engine is: prompts and weights in, groups of rollouts out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from tersely.errors import ConfigError
+from tersely.records import Group, Prompt
+
+
+class Snapshot(NamedTuple):
+    """Weights at one moment. Arrays are immutable, so holding a snapshot copies nothing."""
+
+    parameters: Mapping[str, Any]
+    """The parameter tree of the policy."""
+    version: int
+    """Optimizer updates that these weights have seen."""
+
+
+class Sampler(Protocol):
+    """A rollout engine."""
+
+    def sample(self, prompts: Sequence[Prompt], snapshot: Snapshot, step: int) -> tuple[Group, ...]:
+        """Sample the groups of one step, one a prompt, in the order of the prompts.
+
+        The same prompts, weights and step give the same groups. Raises `RolloutError`.
+        """
+        ...
+
+
+@dataclass
+class RolloutConfig:
+    """What every rollout engine is asked for."""
+
+    group_size: int = 8
+    """Completions sampled for each prompt."""
+    max_tokens: int = 512
+    """Longest completion, in tokens, the end-of-turn token included."""
+    temperature: float = 1.0
+    """Logits are divided by this before sampling and before scoring; above 0."""
+    top_p: float = 1.0
+    """Nucleus of this probability is sampled from; 1 keeps every token."""
+    prefetch: int = 1
+    """How many steps rollouts are sampled ahead of the update; 0 samples and updates in turn.
+    The rollouts of a step are then exactly this many updates old (fewer at the start)."""
+
+    def __post_init__(self) -> None:
+        if self.group_size < 2:
+            raise ConfigError(
+                f"rollout.group_size must be at least 2, got {self.group_size}: the advantage "
+                "compares the completions of a group with each other; the study uses 8"
+            )
+        if self.max_tokens < 2:
+            raise ConfigError(f"rollout.max_tokens must be at least 2, got {self.max_tokens}")
+        if not 0 < self.temperature < float("inf"):
+            raise ConfigError(
+                f"rollout.temperature must be above 0, got {self.temperature}: at 0 all "
+                "completions of a group are the same and nothing can be learned; the study uses 1"
+            )
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"rollout.top_p must lie in (0, 1], got {self.top_p}; 1 keeps all")
+        if self.prefetch < 0:
+            raise ConfigError(
+                f"rollout.prefetch must be 0 or more steps, got {self.prefetch}; 0 turns it off"
+            )

@@ -1,0 +1,187 @@
+"""One run, from its configuration to its result: score, train stage by stage, score again."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tersely.config import Config
+from tersely.data.prompts import make_prompts
+from tersely.errors import ConfigError
+from tersely.evaluation.scores import means, score_summaries
+from tersely.evaluation.summaries import greedy_summaries
+from tersely.policy.load import Policy, checkpoint_fingerprint, load_policy
+from tersely.records import Prompt
+from tersely.rewards.mixture import Mixture
+from tersely.rewards.overlap import overlap_metrics
+from tersely.rewards.quality import Metric
+from tersely.seeds import derive
+from tersely.tracking.tracker import Tracker
+from tersely.training.checkpoint import save_checkpoint
+from tersely.training.progress import StageProgress
+from tersely.training.stage_store import shared_stage, stage_key
+from tersely.training.stages import Stage
+from tersely.training.trainer import check_context, train
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run stands on, complete and checked before its first step."""
+
+    config: Config
+    policy: Policy
+    stages: tuple[tuple[Stage, Mixture], ...]
+    metrics: Mapping[str, Metric]
+    """The overlap metrics that summaries are scored by."""
+    train_prompts: tuple[Prompt, ...]
+    test_prompts: tuple[Prompt, ...]
+    fingerprint: str
+    """Of the data."""
+
+
+def prepare(config: Config) -> Prepared:
+    """Load data and policy and check that they fit together.
+
+    Raises the errors of `errors.py`: what is wrong with a run should be known before it costs.
+    """
+    if config.length.target >= config.rollout.max_tokens:
+        raise ConfigError(
+            f"length.target={config.length.target} cannot be reached: completions are cut at "
+            f"rollout.max_tokens={config.rollout.max_tokens}, the end of turn included; set "
+            f"rollout.max_tokens above the target, well above it to see what is too long"
+        )
+    quality = config.reward.quality()
+    stages = tuple(
+        (
+            stage,
+            Mixture(
+                (
+                    *((config.length.build(),) if stage.length else ()),
+                    *(quality if stage.quality else ()),
+                )
+            ),
+        )
+        for stage in config.strategy.stages(has_quality=bool(quality))
+    )
+    metrics = overlap_metrics(config.reward)
+    splits = config.data.build()
+    policy = config.model.build()
+    prompts = {
+        name: make_prompts(getattr(splits, name), policy.tokenizer, config.prompt, name)
+        for name in ("train", "test")
+    }
+    for split in prompts.values():
+        check_context(policy, split, config.rollout.max_tokens)
+    return Prepared(
+        config, policy, stages, metrics, prompts["train"], prompts["test"], splits.fingerprint()
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a comparison of runs shows of a run."""
+
+    metrics: Mapping[str, float]
+    """`reward/...` of the last steps, `test/before/...` and `test/after/...`."""
+    lengths_before: Sequence[int]
+    """Tokens of each greedy summary of the test split, before training."""
+    lengths_after: Sequence[int]
+
+
+def run(prepared: Prepared, tracker: Tracker, folder: Path) -> Result:
+    """Score, train, score again. Leaves the checkpoint in `folder/checkpoints/final`."""
+    config, policy = prepared.config, prepared.policy
+    before = _score_test_split(prepared, "before", tracker)
+    rewards: Mapping[str, float] = {}
+    step = 0
+    for stage, mixture in prepared.stages:
+        log.info("stage %s: %s", stage.name, " + ".join(term.name for term in mixture.terms))
+        if stage.shared:
+            _train_shared(prepared, stage, mixture, tracker, step)
+        else:
+            rewards = _train(prepared, stage, mixture, tracker, step)
+        step += config.trainer.steps_for(len(prepared.train_prompts))
+    checkpoint = folder / "checkpoints" / "final"
+    save_checkpoint(policy, checkpoint)
+    tracker.artifact(checkpoint, "checkpoints")
+    tracker.tags({"checkpoint": str(checkpoint.resolve())})
+    after = _score_test_split(prepared, "after", tracker)
+    return Result({**rewards, **before.metrics, **after.metrics}, before.lengths, after.lengths)
+
+
+def _train(
+    prepared: Prepared, stage: Stage, mixture: Mixture, tracker: Tracker, first_step: int
+) -> Mapping[str, float]:
+    """Train one stage; returns the mean rewards of its last steps."""
+    config, policy = prepared.config, prepared.policy
+    steps = config.trainer.steps_for(len(prepared.train_prompts))
+    seed = derive(config.seed, "stage", *stage.name.encode())
+    with StageProgress(stage.name, steps, tracker, first_step) as progress:
+        train(
+            policy,
+            prepared.train_prompts,
+            mixture,
+            config.rollout.build(policy, seed),
+            trainer=config.trainer,
+            rollout=config.rollout,
+            advantage=config.advantage,
+            loss=config.loss,
+            seed=seed,
+            reporter=progress,
+        )
+    return progress.recent_rewards()
+
+
+def _train_shared(
+    prepared: Prepared, stage: Stage, mixture: Mixture, tracker: Tracker, first_step: int
+) -> None:
+    """Take the stage's checkpoint from the store, training it first if nobody has."""
+    policy, config = prepared.policy, prepared.config
+
+    def train_into(folder: Path) -> None:
+        _train(prepared, stage, mixture, tracker, first_step)
+        save_checkpoint(policy, folder)
+
+    key = stage_key(
+        {
+            "stage": asdict(stage),
+            "data": prepared.fingerprint,
+            "model": checkpoint_fingerprint(policy.folder),
+            "seed": config.seed,
+            **{
+                name: asdict(getattr(config, name))
+                for name in ("prompt", "length", "advantage", "loss", "rollout", "trainer")
+            },
+        }
+    )
+    store = Path(config.tracking.folder) / "stages"
+    folder, trained_here = shared_stage(store, key, train_into)
+    tracker.tags({"shared_stage": key, "shared_stage_trained_here": str(trained_here).lower()})
+    if not trained_here:
+        log.info("stage %s: taken from %s, where an earlier run left it", stage.name, folder)
+        policy.model.update(load_policy(folder).parameters())
+
+
+class _TestScores(NamedTuple):
+    metrics: dict[str, float]
+    lengths: list[int]
+
+
+def _score_test_split(prepared: Prepared, when: str, tracker: Tracker) -> _TestScores:
+    """Greedy summaries of the test split, scored; every one of them goes into a table."""
+    policy, config = prepared.policy, prepared.config
+    log.info("%s training: summaries of %d test posts", when, len(prepared.test_prompts))
+    summaries = greedy_summaries(
+        policy.model, policy.tokenizer, prepared.test_prompts, config.rollout.max_tokens
+    )
+    scores = score_summaries(summaries, prepared.metrics)
+    tracker.table(f"summaries_{when}", [each.row(when) for each in scores])
+    metrics = {
+        f"test/{when}/{name}": value
+        for name, value in means(scores, config.length.target).items()
+    }
+    tracker.metrics(metrics, step=0)
+    return _TestScores(metrics, [summary.length for summary in summaries])

@@ -1,0 +1,111 @@
+"""What Hydra calls around a sweep and its jobs.
+
+Named in the configuration as `hydra.callbacks.sweep._target_`. Beside `config.py` and the entry
+scripts the only module that knows Hydra. An exception in a Hydra callback turns into a warning
+and exit code 0; SystemExit does not, so every way out here is one.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from tersely.errors import TerselyError
+from tersely.sweep.names import SWEEP_VARIABLE
+from tersely.sweep.report import Links, report_text
+from tersely.sweep.result import JobResult, read_result, read_results
+from tersely.tracking.config import TrackingConfig
+from tersely.tracking.ending import one_line
+
+log = logging.getLogger(__name__)
+
+NO_RESULT = "ended without a result; its folder has the log"
+
+
+class SweepCallback(Callback):
+    """Makes the store before the first job, and the report after the last one.
+
+    Exit code 1 when a job failed, 2 when no job could start.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        os.environ[SWEEP_VARIABLE] = sweep_folder(config).name
+        try:
+            tracking_of(config).prepare()
+        except TerselyError as error:
+            from tersely.launch import paragraph  # it imports the configuration, which names us
+
+            print(paragraph(error), file=sys.stderr)
+            raise SystemExit(2) from error
+
+    def on_job_start(
+        self, config: DictConfig, *, task_function: TaskFunction, **kwargs: Any
+    ) -> None:
+        """Until the run writes its own result, this one says that it has none."""
+        if config.hydra.mode == RunMode.MULTIRUN:
+            unfinished(config).write(Path(config.hydra.runtime.output_dir))
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """A job that let its exception out has failed, whatever it wrote before."""
+        if config.hydra.mode != RunMode.MULTIRUN or job_return.status != JobStatus.FAILED:
+            return
+        folder = Path(config.hydra.runtime.output_dir)
+        reason = one_line(job_return._return_value)
+        replace(read_result(folder), status="FAILED", error=reason).write(folder)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            results = finish(config)
+        except Exception as error:  # Hydra would make a warning and exit code 0 of it
+            log.exception("the sweep's report could not be made")
+            raise SystemExit(1) from error
+        if not all(result.finished for result in results):
+            raise SystemExit(1)
+
+
+def finish(config: DictConfig) -> list[JobResult]:
+    """Write and print the report; the results it is made of."""
+    folder = sweep_folder(config)
+    results = read_results(folder)
+    text = report_text(folder.name, results, links(tracking_of(config), results))
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    print(f"\n{text}\nThis report: {folder / 'report.md'}")
+    return results
+
+
+def links(tracking: TrackingConfig, results: Sequence[JobResult]) -> Links | None:
+    """None without a store, or without a run in it."""
+    run_ids = [result.run_id for result in results if result.run_id is not None]
+    compare = tracking.compare_url(run_ids) if run_ids else None
+    return None if compare is None else Links(tracking.ui_command(), compare)
+
+
+def unfinished(config: DictConfig) -> JobResult:
+    choices = config.hydra.runtime.choices
+    return JobResult(
+        overrides=tuple(config.hydra.overrides.task),
+        status="FAILED",
+        reward=str(choices.get("reward")),
+        strategy=str(choices.get("strategy")),
+        model=str(choices.get("model")),
+        seed=int(config.seed),
+        error=NO_RESULT,
+    )
+
+
+def sweep_folder(config: DictConfig) -> Path:
+    return Path(config.hydra.sweep.dir)
+
+
+def tracking_of(config: DictConfig) -> TrackingConfig:
+    tracking = OmegaConf.to_object(config.tracking)
+    assert isinstance(tracking, TrackingConfig), "the group `tracking` has a schema"
+    return tracking

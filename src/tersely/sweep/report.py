@@ -1,0 +1,44 @@
+"""The page that a sweep ends with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tersely.sweep.result import LAST, JobResult
+from tersely.sweep.table import as_markdown, sweep_table
+
+
+@dataclass(frozen=True)
+class Links:
+    """How to see the runs in MLflow."""
+
+    command: str | None
+    """Starts the UI; None where a server runs already."""
+    compare: str
+    """The page that shows the sweep's runs side by side."""
+
+
+def report_text(name: str, results: Sequence[JobResult], links: Links | None) -> str:
+    """Markdown: the table, what failed and why, and how to compare the runs in MLflow."""
+    failed = [result for result in results if not result.finished]
+    parts = [f"# Sweep {name}", headline(len(results), len(failed))]
+    if results:
+        parts.append(as_markdown(sweep_table(results)))
+        parts.append(
+            f"Train reward: the mean of the last {LAST} training steps. All else: greedy "
+            "summaries of the test split, after training; lengths in tokens."
+        )
+    if failed:
+        lines = (f"- {' '.join(r.overrides) or 'default'}: {r.error or r.status}" for r in failed)
+        parts += ["## Failed", "\n".join(lines)]
+    if links is not None:
+        parts.append("## In MLflow")
+        if links.command is not None:
+            parts.append(f"```\n{links.command}\n```")
+        parts.append(f"Side by side: {links.compare}")
+    return "\n\n".join(parts) + "\n"
+
+
+def headline(jobs: int, failed: int) -> str:
+    if jobs == 0:
+        return "No job left a result."
+    return f"{jobs} jobs, {failed} failed." if failed else f"{jobs} jobs, all finished."

@@ -1,0 +1,73 @@
+"""What a job leaves in its folder for the sweep's report."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from statistics import fmean
+
+from tersely.tracking.ending import RunStatus
+from tersely.tracking.folder_run import read_metrics
+
+RESULT = "result.json"
+LAST = 5
+"""Training steps whose mean is the final reward; one step alone is mostly noise."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """One job of a sweep."""
+
+    status: RunStatus
+    overrides: tuple[str, ...] = ()
+    """What was asked for on the command line, this job's part of it."""
+    reward: str = ""
+    strategy: str = ""
+    model: str = ""
+    seed: int = 0
+    run_id: str | None = None
+    """In the MLflow store; None without one."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """`test/<when>/<metric>`, and `reward/...`: means over the last steps of training."""
+    error: str | None = None
+    """One line; None for a job that finished."""
+    seconds: float = 0.0
+
+    @property
+    def finished(self) -> bool:
+        return self.status == "FINISHED"
+
+    def write(self, folder: Path) -> None:
+        """Write `result.json`, whole or not at all."""
+        half = folder / f"{RESULT}.half"
+        half.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        half.replace(folder / RESULT)
+
+
+def read_result(folder: Path) -> JobResult:
+    """The result in a job's folder, with the final rewards from the metrics beside it.
+
+    What else the file says of the job (its data, its learning rate) is not read here.
+    """
+    values = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    known = {each.name: values[each.name] for each in fields(JobResult) if each.name in values}
+    metrics = {**final_rewards(folder), **values.get("metrics", {})}
+    return JobResult(
+        **{**known, "overrides": tuple(values.get("overrides", ())), "metrics": metrics}
+    )
+
+
+def read_results(sweep_folder: Path) -> list[JobResult]:
+    """The results of all jobs of a sweep, by folder name."""
+    return [read_result(file.parent) for file in sorted(sweep_folder.glob(f"*/{RESULT}"))]
+
+
+def final_rewards(folder: Path) -> dict[str, float]:
+    """`reward/...` metric -> its mean over the last `LAST` training steps; empty without any.
+
+    A term that only an earlier stage measured is not in it.
+    """
+    steps = {line["step"]: line for line in read_metrics(folder) if "reward/mean" in line}
+    last = [steps[step] for step in sorted(steps)[-LAST:]]
+    keys = {key for line in last for key in line if key.startswith("reward/")}
+    return {key: fmean(line[key] for line in last if key in line) for key in sorted(keys)}

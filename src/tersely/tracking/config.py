@@ -1,0 +1,118 @@
+"""The choices of the group `tracking`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tersely.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tersely.tracking.tracker import Tracker
+
+
+@dataclass
+class TrackingConfig:
+    """What every choice has."""
+
+    folder: str = "mlruns"
+    """Where runs leave what outlives them: the store, its artifacts, shared stages."""
+
+    def __post_init__(self) -> None:
+        if not self.folder.strip():
+            raise ConfigError(
+                "tracking.folder must name a folder, got an empty text; the default is mlruns"
+            )
+
+    def prepare(self) -> None:
+        """Make what runs need before they start; safe when several processes do it at once.
+
+        Raises TrackingError where that cannot be written.
+        """
+
+    def build(
+        self,
+        run_folder: Path,
+        name: str,
+        tags: Mapping[str, str] | None = None,
+        first_step: int = 0,
+    ) -> "Tracker":
+        """A tracker for one run called `name`, whose files go to `run_folder`.
+
+        What an earlier attempt left in the folder is dropped from `first_step` on: 0 begins
+        anew, the step of a checkpoint keeps the curve that led to it.
+        """
+        raise NotImplementedError
+
+    def compare_url(self, run_ids: Sequence[str]) -> str | None:
+        """Where a browser shows these runs side by side; None without a store."""
+        return None
+
+    def ui_command(self) -> str | None:
+        """What to type to see the runs; None without a store."""
+        return None
+
+
+@dataclass
+class NoTracking(TrackingConfig):
+    """Files in the run's own folder and nothing else."""
+
+    def build(
+        self,
+        run_folder: Path,
+        name: str,
+        tags: Mapping[str, str] | None = None,
+        first_step: int = 0,
+    ) -> "Tracker":
+        from tersely.tracking.folder_run import FolderRun
+
+        return FolderRun(run_folder, name, tags or {}, first_step)
+
+
+@dataclass
+class MlflowTracking(TrackingConfig):
+    """An MLflow store beside the files in the run's own folder."""
+
+    store: str | None = None
+    """MLflow tracking URI (sqlite:///FILE or http://HOST:PORT); none: mlflow.db in `folder`."""
+    experiment: str = "tersely"
+    """The MLflow experiment that holds the runs."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.experiment.strip():
+            raise ConfigError(
+                "tracking.experiment must be a name, got an empty text; the default is tersely"
+            )
+        if self.store is not None and not self.store.startswith(("sqlite:///", "http")):
+            raise ConfigError(
+                f"tracking.store must begin with sqlite:/// or http, got {self.store!r}; MLflow "
+                "no longer writes runs as plain files, and tracking=none does without a store"
+            )
+
+    def prepare(self) -> None:
+        from tersely.tracking.store import prepare_store
+
+        prepare_store(self)
+
+    def build(
+        self,
+        run_folder: Path,
+        name: str,
+        tags: Mapping[str, str] | None = None,
+        first_step: int = 0,
+    ) -> "Tracker":
+        from tersely.tracking.folder_run import FolderRun
+        from tersely.tracking.mlflow_run import MlflowRun
+
+        return MlflowRun(self, FolderRun(run_folder, name, tags or {}, first_step))
+
+    def compare_url(self, run_ids: Sequence[str]) -> str | None:
+        from tersely.tracking.store import compare_url, prepare_store, ui_address
+
+        return compare_url(ui_address(self), prepare_store(self).experiment_id, run_ids)
+
+    def ui_command(self) -> str | None:
+        from tersely.tracking.store import ui_command
+
+        return ui_command(self)

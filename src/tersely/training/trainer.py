@@ -1,0 +1,119 @@
+"""The training loop."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import mlx.core as mx
+from mlx import optimizers
+
+from tersely.errors import ConfigError
+from tersely.objective.advantages import Advantage, AdvantageConfig
+from tersely.objective.config import LossConfig
+from tersely.policy.load import Policy
+from tersely.records import Batch, Prompt
+from tersely.rewards.mixture import Mixture
+from tersely.rollout.prefetch import Prefetcher
+from tersely.rollout.sampler import RolloutConfig, Sampler, Snapshot
+from tersely.training.config import TrainerConfig
+from tersely.training.metrics import reward_metrics, rollout_metrics, sampled_tokens
+from tersely.training.order import PromptOrder
+from tersely.training.update import Updater
+
+log = logging.getLogger(__name__)
+
+
+class Reporter(Protocol):
+    """Where the metrics of a step go."""
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Called once a step, in order, from step 1."""
+        ...
+
+
+def train(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    mixture: Mixture,
+    sampler: Sampler,
+    *,
+    trainer: TrainerConfig,
+    rollout: RolloutConfig,
+    advantage: AdvantageConfig,
+    loss: LossConfig,
+    seed: int,
+    reporter: Reporter,
+) -> None:
+    """Train `policy` in place for one stage; its weights at the start are the reference.
+
+    The same arguments on the same machine give the same weights, bit for bit.
+    """
+    check_context(policy, prompts, rollout.max_tokens)
+    steps = trainer.steps_for(len(prompts))
+    updater = Updater(
+        policy.model,
+        policy.twin() if loss.beta > 0 else None,
+        loss.build(),
+        optimizers.AdamW(
+            learning_rate=trainer.learning_rate,
+            betas=[trainer.beta1, trainer.beta2],
+            weight_decay=trainer.weight_decay,
+            bias_correction=True,
+        ),
+        max_gradient_norm=trainer.max_gradient_norm,
+        temperature=rollout.temperature,
+    )
+    order = PromptOrder(prompts, trainer.prompts_per_step, seed)
+    advantages_of = advantage.build()
+    with Prefetcher(sampler, order, ahead=rollout.prefetch, first=0, last=steps) as rollouts:
+        for step in range(steps):
+            rollouts.publish(Snapshot(policy.parameters(), version=step))
+            sampled = rollouts.next_batch()
+            began = time.perf_counter()
+            metrics = _learn(updater, mixture, advantages_of, sampled.batch, version=step)
+            updating = time.perf_counter() - began
+            reporter.step(
+                step + 1,
+                metrics
+                | {
+                    "update/learning_rate": trainer.learning_rate,
+                    "time/sampling": sampled.sampling_seconds,
+                    "time/waiting": sampled.waiting_seconds,
+                    "time/updating": updating,
+                    "speed/tokens_per_second": sampled_tokens(sampled.batch)
+                    / (sampled.waiting_seconds + updating),
+                    "memory/peak_gb": mx.get_peak_memory() / 1e9,
+                },
+            )
+
+
+def _learn(
+    updater: Updater, mixture: Mixture, advantages_of: Advantage, batch: Batch, version: int
+) -> dict[str, float]:
+    """Score a batch, update on it, and say what happened."""
+    scores = [mixture.score(group) for group in batch.groups]
+    updated = updater.step(batch, [advantages_of(group.reward) for group in scores])
+    return {
+        **reward_metrics(scores),
+        **rollout_metrics(batch, version),
+        "loss/total": updated.loss.total,
+        "loss/surrogate": updated.loss.surrogate,
+        "loss/kl_reference": updated.loss.kl_reference,
+        "loss/kl_sampler": updated.loss.kl_sampler,
+        "loss/ratio_mean": updated.loss.ratio_mean,
+        "loss/clip_share": updated.loss.clip_share,
+        "update/gradient_norm": updated.gradient_norm,
+    }
+
+
+def check_context(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) -> None:
+    """Raise `ConfigError` where prompt and completion cannot both fit the model's context."""
+    context = policy.context_length()
+    longest = max(len(prompt.token_ids) for prompt in prompts)
+    if context is not None and longest + max_tokens > context:
+        raise ConfigError(
+            f"a prompt of {longest} tokens and rollout.max_tokens={max_tokens} need "
+            f"{longest + max_tokens} positions, but this model has {context}; set "
+            f"rollout.max_tokens={max(2, context - longest)} or lower prompt.max_tokens"
+        )
