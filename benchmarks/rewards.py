@@ -8,7 +8,8 @@ pairs once before the clock starts, so WordNet's entries for their words are in 
 the first steps of a run. The pairs are groups as in training, eight summaries a reference, from
 `../shared/data/reddit_tifu` where it is, else random words. ROUGE-L is compared with `rouge_score`,
 METEOR with NLTK (its tokenizer included), BLEU with sacrebleu's tokens and counts, put into the
-formula of HF `evaluate`, whose own module is not in its package.
+formula of HF `evaluate`, whose own module is not in its package; sacrebleu remembers the tokens of
+every text, so its second pass does without most of the work.
 """
 
 import json

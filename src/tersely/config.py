@@ -89,7 +89,9 @@ GROUPS = {
     "advantage": Group("how rewards of a group are compared", {"zscore": ZScoreConfig}),
     "loss": Group("what an update makes smaller", {"grpo": GrpoConfig}),
     "rollout": Group("who samples completions, and how", {"local": LocalConfig}),
-    "trainer": Group("steps, batch and optimizer", {"default": TrainerConfig, "study": TrainerConfig}),
+    "trainer": Group(
+        "steps, batch and optimizer", {"default": TrainerConfig, "study": TrainerConfig}
+    ),
     "tracking": Group("where runs are kept", {"mlflow": MlflowTracking, "none": NoTracking}),
 }
 

@@ -75,7 +75,7 @@ def perform(config: Config, yaml: str, job: Job, outcome: Outcome) -> None:
 
     load_fast_blas()  # before anything imports MLX
     from tersely.run import prepare, run
-    from tersely.tracking.curves import draw_curves, draw_lengths
+    from tersely.tracking.curves import draw_curves
     from tersely.tracking.facts import capture_facts, keep_facts
 
     config.tracking.prepare()
@@ -87,15 +87,8 @@ def perform(config: Config, yaml: str, job: Job, outcome: Outcome) -> None:
         tracker.tags({"folder": str(job.folder.resolve()), "overrides": " ".join(job.overrides)})
         prepared = prepare(config)
         tracker.tags({"data_fingerprint": prepared.fingerprint})
-        result = run(prepared, tracker, job.folder)
-        outcome.metrics = result.metrics
-        target = config.length.target
-        pictures = draw_curves(job.folder, target)
-        histogram = job.folder / "curves" / "test_lengths.png"
-        pictures.append(
-            draw_lengths(histogram, result.lengths_before, result.lengths_after, target)
-        )
-        for picture in pictures:
+        outcome.metrics = run(prepared, tracker, job.folder)
+        for picture in draw_curves(job.folder, config.length.target):
             tracker.artifact(picture, "curves")
     log.info("%s", before_and_after(outcome.metrics))
     log.info("everything of this run: %s", job.folder)

@@ -1,10 +1,9 @@
 """One run, from its configuration to its result: score, train stage by stage, score again."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from tersely.config import Config
 from tersely.data.prompts import make_prompts
@@ -80,19 +79,12 @@ def prepare(config: Config) -> Prepared:
     )
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a comparison of runs shows of a run."""
+def run(prepared: Prepared, tracker: Tracker, folder: Path) -> dict[str, float]:
+    """Score, train, score again. Leaves the checkpoint in `folder/checkpoints/final`.
 
-    metrics: Mapping[str, float]
-    """`reward/...` of the last steps, `test/before/...` and `test/after/...`."""
-    lengths_before: Sequence[int]
-    """Tokens of each greedy summary of the test split, before training."""
-    lengths_after: Sequence[int]
-
-
-def run(prepared: Prepared, tracker: Tracker, folder: Path) -> Result:
-    """Score, train, score again. Leaves the checkpoint in `folder/checkpoints/final`."""
+    Returns what a comparison of runs shows: `reward/...` of the last steps, `test/before/...`
+    and `test/after/...`.
+    """
     config, policy = prepared.config, prepared.policy
     before = _score_test_split(prepared, "before", tracker)
     rewards: Mapping[str, float] = {}
@@ -109,7 +101,7 @@ def run(prepared: Prepared, tracker: Tracker, folder: Path) -> Result:
     tracker.artifact(checkpoint, "checkpoints")
     tracker.tags({"checkpoint": str(checkpoint.resolve())})
     after = _score_test_split(prepared, "after", tracker)
-    return Result({**rewards, **before.metrics, **after.metrics}, before.lengths, after.lengths)
+    return {**rewards, **before, **after}
 
 
 def _train(
@@ -165,12 +157,7 @@ def _train_shared(
         policy.model.update(load_policy(folder).parameters())
 
 
-class _TestScores(NamedTuple):
-    metrics: dict[str, float]
-    lengths: list[int]
-
-
-def _score_test_split(prepared: Prepared, when: str, tracker: Tracker) -> _TestScores:
+def _score_test_split(prepared: Prepared, when: str, tracker: Tracker) -> dict[str, float]:
     """Greedy summaries of the test split, scored; every one of them goes into a table."""
     policy, config = prepared.policy, prepared.config
     log.info("%s training: summaries of %d test posts", when, len(prepared.test_prompts))
@@ -180,8 +167,7 @@ def _score_test_split(prepared: Prepared, when: str, tracker: Tracker) -> _TestS
     scores = score_summaries(summaries, prepared.metrics)
     tracker.table(f"summaries_{when}", [each.row(when) for each in scores])
     metrics = {
-        f"test/{when}/{name}": value
-        for name, value in means(scores, config.length.target).items()
+        f"test/{when}/{name}": value for name, value in means(scores, config.length.target).items()
     }
     tracker.metrics(metrics, step=0)
-    return _TestScores(metrics, [summary.length for summary in summaries])
+    return metrics

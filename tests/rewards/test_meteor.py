@@ -47,7 +47,7 @@ def test_equals_nltk(user_cache: Path, pairs: str, request: pytest.FixtureReques
 
     def nltk_meteor(summary: str, reference: str) -> float:
         ours, theirs = (word_tokenize(text, preserve_line=True) for text in (summary, reference))
-        return meteor_score([theirs], ours)
+        return float(meteor_score([theirs], ours))
 
     texts = request.getfixturevalue(pairs)
     expected = [nltk_meteor(summary, reference) for summary, reference in texts]

@@ -30,7 +30,8 @@ def test_a_row_has_the_numbers_of_its_job() -> None:
         {
             "reward": "rouge",
             "strategy": "joint",
-            "train reward": "0.412 (length -0.050, rouge 0.462)",
+            "train reward": "0.412",
+            "of which": "length -0.050, rouge 0.462",
             "ROUGE-L": "0.457",
             "METEOR": "0.300",
             "BLEU": "0.012",
@@ -73,7 +74,7 @@ def test_reward_and_strategy_alone_need_no_more_columns() -> None:
 def test_a_job_without_numbers_has_gaps() -> None:
     """It failed before there were any."""
     (row,) = sweep_table([JobResult("FAILED", (), "rouge", "joint")])
-    assert ["-"] * 6 == list(row.values())[2:8]
+    assert ["-"] * 7 == list(row.values())[2:9]
     assert "FAILED" == row["status"]
 
 

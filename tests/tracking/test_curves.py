@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tersely.tracking import NoTracking
 from tersely.tracking.curves import draw_curves, read_series
-from tersely.tracking.drawing import running_mean
+from tersely.tracking.drawing import running_median
 
 STEP = {
     "reward/mean": 0.4,
@@ -28,7 +28,7 @@ STEP = {
 
 
 def test_every_picture_of_a_whole_run(tmp_path: Path) -> None:
-    """One PNG a subject, on a long run (with running means) and with the test's lengths."""
+    """One PNG a subject, on a long run (with running medians) and with the test's lengths."""
     with NoTracking().build(tmp_path, "a") as run:
         run.metrics({"test/before/rouge_l": 0.2}, step=0)
         for step in range(60):
@@ -57,6 +57,11 @@ def test_the_later_value_of_a_step_counts(tmp_path: Path) -> None:
     assert {"reward/mean": {1: 2.0}} == read_series(tmp_path)
 
 
-def test_the_running_mean_is_shorter_at_the_ends() -> None:
-    """Window 1: (1+2)/2, (1+2+6)/3, (2+6+7)/3, (6+7)/2."""
-    assert [1.5, 3.0, 5.0, 6.5] == running_mean([1.0, 2.0, 6.0, 7.0], 1)
+def test_the_running_median_is_shorter_at_the_ends() -> None:
+    """Window 1: of (1, 2), (1, 2, 6), (2, 6, 7), (6, 7)."""
+    assert [1.5, 2.0, 6.0, 6.5] == running_median([1.0, 2.0, 6.0, 7.0], 1)
+
+
+def test_the_running_median_keeps_a_jump() -> None:
+    """Where a stage begins the curve steps up and does not slope."""
+    assert [0.0] * 5 + [1.0] * 5 == running_median([0.0] * 5 + [1.0] * 5, 2)

@@ -8,7 +8,7 @@ import mlx.nn as nn
 
 from tersely.policy.tokenizer import Tokenizer
 from tersely.records import Example, Prompt
-from tersely.rollout.decode import Transform, decode
+from tersely.rollout.decode import decode
 
 BATCH = 64
 """Prompts decoded together."""
@@ -47,7 +47,6 @@ def greedy_summaries(
             group_size=1,
             max_tokens=max_tokens,
             end_of_turn_ids=tokenizer.end_of_turn_ids,
-            transform=Transform(temperature=0),
         )
         for place, (completion,) in zip(places, decoded, strict=True):
             stopped = completion.finish_reason == "stop"

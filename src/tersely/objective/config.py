@@ -46,6 +46,4 @@ class GrpoConfig(LossConfig):
         """See `losses.grpo`."""
         from tersely.objective.losses import grpo
 
-        return partial(
-            grpo, clip_low=self.clip_low, clip_high=self.clip_high, beta=self.beta
-        )
+        return partial(grpo, clip_low=self.clip_low, clip_high=self.clip_high, beta=self.beta)

@@ -1,6 +1,5 @@
 """Losses: what the update makes smaller."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import mlx.core as mx
@@ -35,9 +34,7 @@ class GroupTokens(NamedTuple):
     mask: mx.array
 
 
-def grpo(
-    tokens: GroupTokens, *, clip_low: float, clip_high: float, beta: float
-) -> GroupLoss:
+def grpo(tokens: GroupTokens, *, clip_low: float, clip_high: float, beta: float) -> GroupLoss:
     """GRPO: clipped token-level surrogate plus beta times k3 KL to the reference.
 
     Tokens are averaged in each completion, then completions in the group (Shao et al., 2024,

@@ -1,11 +1,12 @@
 """Batched decoding: the prompts of a batch, each prefilled once, each continued G times.
 
-Used for training rollouts and, with temperature 0, for greedy summaries. Rows that have ended
+Used for training rollouts and, without a random key, for greedy summaries. Rows that have ended
 are dropped from the batch, so that the last long completion does not carry the others along.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -32,20 +33,21 @@ class Transform:
     """How logits become the distribution that a token is drawn from."""
 
     temperature: float = 1.0
-    """0 takes the most likely token; its log-probability is then the one at temperature 1."""
+    """Logits are divided by it; above 0."""
     top_p: float = 1.0
     """Nucleus: the smallest set of tokens with at least this probability; 1 keeps all."""
 
     def logprobs(self, logits: mx.array) -> mx.array:
         """Normalised log-probabilities `[N, V]` in float32 from logits `[N, V]`."""
-        logits = logits.astype(mx.float32)
-        if self.temperature > 0:
-            logits = logits / self.temperature
+        logits = logits.astype(mx.float32) / self.temperature
         logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-        if self.top_p >= 1.0 or self.temperature == 0:
+        if self.top_p >= 1.0:
             return logprobs
         kept = nucleus(logprobs, self.top_p)
         return kept - mx.logsumexp(kept, axis=-1, keepdims=True)
+
+
+PLAIN = Transform()
 
 
 def nucleus(logprobs: mx.array, top_p: float) -> mx.array:
@@ -68,14 +70,14 @@ def decode(
     *,
     max_tokens: int,
     end_of_turn_ids: Collection[int],
-    transform: Transform,
+    transform: Transform = PLAIN,
     key: mx.array | None = None,
     advanced: Callable[[], None] | None = None,
 ) -> list[list[Completion]]:
     """Continue each of P prompts `group_size` times; returns P lists of G completions.
 
     A completion ends with an id of `end_of_turn_ids` (kept in its ids) or after `max_tokens`
-    ids. `key` is needed unless the temperature is 0; the same key, prompts and weights give
+    ids. Without a `key` the most likely token is taken; the same key, prompts and weights give
     the same completions. `advanced` is called after every token position.
     """
     rows = [Completion() for _ in range(len(prompts) * group_size)]
@@ -84,7 +86,7 @@ def decode(
     live = list(range(len(rows)))
     for _ in range(max_tokens):
         logprobs = transform.logprobs(model(tokens[:, None], cache=caches)[:, -1])
-        if transform.temperature == 0:
+        if key is None:
             tokens = mx.argmax(logprobs, axis=-1)
         else:
             key, drawing = mx.random.split(key)
@@ -105,7 +107,7 @@ def decode(
     return [rows[start : start + group_size] for start in range(0, len(rows), group_size)]
 
 
-def _prefill(model: nn.Module, prompts: Sequence[Sequence[int]], group_size: int) -> list:
+def _prefill(model: nn.Module, prompts: Sequence[Sequence[int]], group_size: int) -> list[Any]:
     """Run each prompt once, all but its last token, and give its state to its whole group."""
     states = []
     for prompt in prompts:
@@ -129,7 +131,8 @@ def _append(
     chosen: mx.array,
     end_of_turn_ids: Collection[int],
 ) -> None:
-    for row, token, logprob in zip(live, tokens.tolist(), chosen.tolist(), strict=True):
+    ids, logprobs = cast(list[int], tokens.tolist()), cast(list[float], chosen.tolist())
+    for row, token, logprob in zip(live, ids, logprobs, strict=True):
         completion = rows[row]
         if completion.finish_reason == "stop":
             continue

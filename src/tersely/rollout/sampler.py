@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tersely.errors import ConfigError
 from tersely.records import Group, Prompt
+
+if TYPE_CHECKING:
+    from tersely.policy.load import Policy
 
 
 class Snapshot(NamedTuple):
@@ -63,3 +66,7 @@ class RolloutConfig:
             raise ConfigError(
                 f"rollout.prefetch must be 0 or more steps, got {self.prefetch}; 0 turns it off"
             )
+
+    def build(self, policy: "Policy", seed: int) -> Sampler:
+        """The engine. `seed` makes its draws; `policy` gives architecture and tokenizer."""
+        raise NotImplementedError

@@ -53,7 +53,8 @@ def labels(result: JobResult, axes: Sequence[str]) -> dict[str, str]:
 def measures(result: JobResult) -> dict[str, str]:
     metrics = result.metrics
     return {
-        "train reward": train_reward(metrics),
+        "train reward": number(metrics.get("reward/mean"), ".3f"),
+        "of which": reward_terms(metrics),
         **{name: number(metrics.get(key), ".3f") for name, key in SCORES.items()},
         "mean length": number(metrics.get("test/after/length_mean"), ".1f"),
         "within ±5": number(metrics.get("test/after/within_5_share"), ".0%"),
@@ -61,12 +62,12 @@ def measures(result: JobResult) -> dict[str, str]:
     }
 
 
-def train_reward(metrics: Mapping[str, float]) -> str:
-    """The mix, and its terms where there are several: `0.41 (length -0.05, rouge 0.46)`."""
+def reward_terms(metrics: Mapping[str, float]) -> str:
+    """What the reward is the sum of: `length -0.050, rouge 0.460`."""
     terms = sorted(key for key in metrics if is_term(key))
-    parts = ", ".join(f"{key.removeprefix('reward/')} {metrics[key]:.3f}" for key in terms)
-    mix = number(metrics.get("reward/mean"), ".3f")
-    return f"{mix} ({parts})" if len(terms) > 1 else mix
+    return (
+        ", ".join(f"{key.removeprefix('reward/')} {metrics[key]:.3f}" for key in terms) or MISSING
+    )
 
 
 def is_term(key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ Panel = Callable[["Axes"], None]
 
 BLUE, GREEN, GREY, RED = "#1f6fb4", "#2e8b57", "#8a8a8a", "#c23b22"
 FEW = 40
-"""Steps up to which a curve is drawn as it is; beyond, with a running mean."""
+"""Steps up to which a curve is drawn as it is; beyond, with a running median."""
 
 
 def draw(file: Path, panels: Sequence[Panel]) -> Path:
@@ -23,7 +24,8 @@ def draw(file: Path, panels: Sequence[Panel]) -> Path:
 
     figure = Figure(figsize=(5.2 * len(panels), 3.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    for panel, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
+    grid = figure.subplots(1, len(panels), sharex=True, squeeze=False)
+    for panel, axes in zip(panels, grid[0], strict=True):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.25)
         panel(axes)
@@ -33,7 +35,7 @@ def draw(file: Path, panels: Sequence[Panel]) -> Path:
 
 
 def curve(axes: "Axes", values: Series, label: str, spread: Series | None = None) -> None:
-    """A line over steps; a band of one standard deviation; a running mean on a long run."""
+    """A line over steps; a band of one standard deviation; a running median on a long run."""
     steps = sorted(values)
     points = [values[step] for step in steps]
     many = len(points) > FEW
@@ -43,7 +45,8 @@ def curve(axes: "Axes", values: Series, label: str, spread: Series | None = None
         band(axes, low, high, "± one std within a group")
     axes.plot(steps, points, color=BLUE, lw=1 if many else 1.8, alpha=0.4 if many else 1)
     if many:
-        axes.plot(steps, running_mean(points, len(points) // 20), color=BLUE, lw=1.8)
+        axes.plot(steps, running_median(points, len(points) // 20), color=BLUE, lw=1.8)
+    axes.ticklabel_format(useOffset=False)
     axes.set_xlabel("step")
     axes.set_ylabel(label)
 
@@ -70,19 +73,18 @@ def histogram(
     edges = list(range(shortest, longest + 2 * width, width))
     axes.axvspan(target - within, target + within, color=RED, alpha=0.12, lw=0)
     axes.axvline(target, color=RED, lw=1, ls="--", label=f"target {target} ± {within}")
-    axes.hist(before, edges, color=GREY, alpha=0.6, label=f"before, mean {mean(before):.1f}")
-    axes.hist(after, edges, color=BLUE, alpha=0.6, label=f"after, mean {mean(after):.1f}")
+    axes.hist(before, edges, color=GREY, alpha=0.6, label=f"before, mean {fmean(before):.1f}")
+    axes.hist(after, edges, color=BLUE, alpha=0.6, label=f"after, mean {fmean(after):.1f}")
     axes.set_xlabel("summary length, tokens")
     axes.set_ylabel("summaries of the test split")
     axes.legend(frameon=False)
 
 
-def running_mean(points: Sequence[float], window: int) -> list[float]:
-    """The mean of each point and up to `window` neighbours on either side."""
+def running_median(points: Sequence[float], window: int) -> list[float]:
+    """The median of each point and up to `window` neighbours on either side.
+
+    Not the mean: where a stage begins the reward jumps, and a mean would draw a slope.
+    """
     return [
-        mean(points[max(0, index - window) : index + window + 1]) for index in range(len(points))
+        median(points[max(0, index - window) : index + window + 1]) for index in range(len(points))
     ]
-
-
-def mean(points: Sequence[float]) -> float:
-    return sum(points) / len(points)

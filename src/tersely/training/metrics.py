@@ -13,9 +13,7 @@ def reward_metrics(scores: Sequence[Scores]) -> dict[str, float]:
     """Mean of the reward and of each term, their spread within groups, and the share of
     groups whose rewards are all equal."""
     metrics = _spread("reward", [group.reward for group in scores], mean_suffix="/mean")
-    metrics["reward/zero_std_share"] = fmean(
-        pstdev(group.reward) < ZERO_SPREAD for group in scores
-    )
+    metrics["reward/zero_std_share"] = fmean(pstdev(group.reward) < ZERO_SPREAD for group in scores)
     for term in scores[0].terms:
         metrics |= _spread(f"reward/{term}", [group.terms[term] for group in scores])
     return metrics

@@ -97,12 +97,7 @@ def _learn(
     return {
         **reward_metrics(scores),
         **rollout_metrics(batch, version),
-        "loss/total": updated.loss.total,
-        "loss/surrogate": updated.loss.surrogate,
-        "loss/kl_reference": updated.loss.kl_reference,
-        "loss/kl_sampler": updated.loss.kl_sampler,
-        "loss/ratio_mean": updated.loss.ratio_mean,
-        "loss/clip_share": updated.loss.clip_share,
+        **{f"loss/{name}": value for name, value in updated.loss.items()},
         "update/gradient_norm": updated.gradient_norm,
     }
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 import mlx.core as mx
@@ -18,8 +19,8 @@ from tersely.records import Batch, Group
 class Updated(NamedTuple):
     """What an update reports."""
 
-    loss: GroupLoss
-    """Means over the groups of the batch."""
+    loss: dict[str, float]
+    """The fields of `GroupLoss`, each its mean over the groups of the batch."""
     gradient_norm: float
     """Before the clip."""
 
@@ -53,13 +54,13 @@ class Updater:
         """
         share = 1 / len(batch.groups)
         gradient = None
-        losses: list[GroupLoss] = []
+        losses: list[list[float]] = []
         for group, group_advantages in zip(batch.groups, advantages, strict=True):
             loss, own = self._loss_and_gradient(group, group_advantages)
             own = tree_map(lambda array: array * share, own)
             gradient = own if gradient is None else tree_map(mx.add, gradient, own)
             mx.eval(loss, gradient)
-            losses.append(loss)
+            losses.append([part.item() for part in loss])
         clipped, norm = optimizers.clip_grad_norm(gradient, self._max_gradient_norm)
         if not math.isfinite(norm.item()):
             raise TrainingDiverged(
@@ -68,10 +69,10 @@ class Updater:
             )
         self._optimizer.update(self._model, clipped)
         mx.eval(self._model.parameters(), self._optimizer.state)
-        means = (sum(part.item() for part in parts) * share for parts in zip(*losses, strict=True))
-        return Updated(GroupLoss(*means), norm.item())
+        means = (fmean(parts) for parts in zip(*losses, strict=True))
+        return Updated(dict(zip(GroupLoss._fields, means, strict=True)), norm.item())
 
-    def _group_loss(self, group: Group, advantages: Sequence[float]) -> tuple[mx.array, ...]:
+    def _group_loss(self, group: Group, advantages: Sequence[float]) -> GroupLoss:
         completions = [[rollout.token_ids for rollout in group.rollouts]]
         prompts = [group.prompt.token_ids]
         scored = completion_logprobs(self._model, prompts, completions, self._temperature)
