@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 
 from tersely.config import load, register, resolved_yaml
 from tersely.job import perform, recorded
-from tersely.launch import current_job, guarded
+from tersely.launch import current_job, guarded, mendable
 
 register()
 
@@ -14,7 +14,7 @@ register()
 def main(tree: DictConfig) -> None:
     """One run; in a sweep, one job of it."""
     job = current_job(tree)
-    with recorded(job) as outcome:
+    with mendable(), recorded(job) as outcome:
         perform(load(tree), resolved_yaml(tree), job, outcome)
 
 

@@ -1,14 +1,16 @@
-"""How the entry scripts start and end: composition errors and known errors as one paragraph.
+"""How the entry scripts start and end.
 
-Exit codes: 0 done, 1 a defect or a failed job of a sweep, 2 something that the user can mend.
-`HYDRA_FULL_ERROR=1` shows every traceback.
+Exit codes: 0 done, 1 a defect or a failed job of a sweep, 2 something that the user can mend,
+said in one paragraph. `HYDRA_FULL_ERROR=1` shows every traceback.
 """
 
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -21,6 +23,8 @@ from tersely.config import GROUPS
 from tersely.errors import TerselyError
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
+TRACEBACKS_WANTED = os.environ.get(FULL_ERROR, "0") != "0"
+"""What the user asked for, read before `guarded` changes it."""
 
 
 @dataclass(frozen=True)
@@ -52,33 +56,70 @@ def current_job(tree: DictConfig) -> Job:
 
 
 def guarded(main: Callable[[], None]) -> None:
-    """Run a Hydra application; print what the user can mend as one paragraph, exit code 2."""
-    wanted = os.environ.get(FULL_ERROR)
+    """Run a Hydra application, with the errors of composing it shown as one paragraph."""
     # Hydra prints errors its own way and leaves with code 1, unless full errors are asked for.
     os.environ[FULL_ERROR] = "1"
-    try:
+    with mendable():
         main()
+
+
+@contextmanager
+def mendable() -> Iterator[None]:
+    """Turn an error that the user can mend into a paragraph and exit code 2.
+
+    Stands around each job too: Hydra lets SystemExit pass in silence.
+    """
+    try:
+        yield
     except (TerselyError, HydraException, OmegaConfBaseException) as error:
-        if wanted is not None and wanted != "0":
+        if TRACEBACKS_WANTED:
             raise
         print(paragraph(error), file=sys.stderr)
-        sys.exit(2)
+        raise SystemExit(2) from error
 
 
 def paragraph(error: Exception) -> str:
     """The message of an error as one wrapped paragraph."""
-    if isinstance(error, TerselyError):
-        text = str(error)
-    else:
-        text = " ".join(_worth_saying(error)) + " See `python train.py --help`."
+    text = str(error) if isinstance(error, TerselyError) else _composition_error(error)
     return "\n" + textwrap.fill(f"Error: {text}", width=96, break_on_hyphens=False) + "\n"
 
 
-def _worth_saying(error: Exception) -> list[str]:
-    """The lines of a composition error without Hydra's search path and object types."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    for place, line in enumerate(lines):
-        if line.startswith(("Config search path", "full_key", "object_type", "reference_type")):
-            lines = lines[:place]
+def _composition_error(error: Exception) -> str:
+    """What Hydra says, without its search path and object types, and with the likely remedy."""
+    said = _worth_saying(error)
+    if error.__cause__ is not None:
+        said += _worth_saying(error.__cause__)
+    said = [line for line in said if not line.startswith("To append to your config")]
+    said[0] = said[0].removeprefix("Error merging override ")
+    for place, line in enumerate(said):
+        if line.startswith("Available options"):
+            said[place:] = [f"{line} {', '.join(said[place + 1 :])}"]
             break
-    return [line if line.endswith((".", ":", "?")) else f"{line}." for line in lines]
+    likely = _likely_key(said[0])
+    if likely:
+        said.append(f"Did you mean {likely}?")
+    said.append("See `python train.py --help`.")
+    return " ".join(line if line[-1] in ".:?" else f"{line}." for line in said)
+
+
+def _worth_saying(error: BaseException) -> list[str]:
+    noise = ("Config search path", "full_key", "object_type", "reference_type")
+    kept: list[str] = []
+    for line in str(error).splitlines():
+        if line.strip().startswith(noise):
+            break
+        if line.strip():
+            kept.append(line.strip())
+    return kept
+
+
+def _likely_key(message: str) -> str | None:
+    """The existing key that is closest to the one in "Could not override 'KEY'"."""
+    if not message.startswith("Could not override"):
+        return None
+    known = ["seed", *GROUPS]
+    for name, group in GROUPS.items():
+        for schema in group.choices.values():
+            known += [f"{name}.{field.name}" for field in fields(schema)]
+    close = get_close_matches(message.split("'")[1], known, n=1)
+    return close[0] if close else None

@@ -155,7 +155,7 @@ def test_a_sweep_in_mlflow_links_its_runs(app: Path) -> None:
     listed = "%2C".join(f"%22{run_id}%22" for run_id in ids)
     text = report.read_text(encoding="utf-8")
     assert "2 jobs, all finished." in text
-    assert f"#/compare-runs?runs=%5B{listed}%5D&experiments=%5B%221%22%5D\n" in text
+    assert f"#/compare-runs?runs=%5B{listed}%5D&experiments=%5B%221%22%5D&" in text
     assert f"mlflow ui --workers 1 --backend-store-uri 'sqlite:///{app}/mlruns/mlflow.db'" in text
 
 

@@ -245,5 +245,5 @@ def test_the_url_is_the_runs_page(tracking: MlflowTracking, tmp_path: Path) -> N
     assert run.url is None
     with run:
         experiment = prepare_store(tracking).experiment_id
-        expected = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run.run_id}"
-        assert expected == run.url
+        page = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run.run_id}"
+        assert f"{page}?workflowType=machine_learning" == run.url

@@ -132,9 +132,12 @@ def test_the_compare_url_holds_two_json_lists() -> None:
     assert (
         "http://127.0.0.1:5000/#/compare-runs"
         "?runs=%5B%22a1%22%2C%22b2%22%5D&experiments=%5B%227%22%5D"
+        "&workflowType=machine_learning"
     ) == compare_url("http://127.0.0.1:5000", "7", ["a1", "b2"])
 
 
 def test_the_run_url() -> None:
     """Experiment, then run."""
-    assert "http://h/#/experiments/7/runs/a1" == run_url("http://h", "7", "a1")
+    assert "http://h/#/experiments/7/runs/a1?workflowType=machine_learning" == run_url(
+        "http://h", "7", "a1"
+    )

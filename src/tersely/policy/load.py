@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MISSING = "???"
-"""OmegaConf's mark of a value that has to be given."""
-
 TINY = Path(__file__).parent / "tiny"
 """The embedded checkpoint; `policy/warm_start.py` makes it."""
 
@@ -48,12 +45,12 @@ class TinyModelConfig(ModelConfig):
 class LocalModelConfig(ModelConfig):
     """`model=local`: any checkpoint folder that mlx-lm loads."""
 
-    path: str = MISSING
+    path: str = ""
     """Folder with `config.json`, `model*.safetensors` and a tokenizer with a chat template."""
 
     def folder(self) -> Path:
         """`path`, if it is a checkpoint."""
-        if self.path == MISSING:
+        if not self.path:
             raise ModelError("model=local needs to know which checkpoint: set model.path=FOLDER")
         folder = Path(self.path).expanduser()
         if not (folder / "config.json").is_file():
@@ -68,7 +65,7 @@ class LocalModelConfig(ModelConfig):
 class HubModelConfig(ModelConfig):
     """A checkpoint on the Hugging Face Hub, taken from its cache where it lies there."""
 
-    repo: str = MISSING
+    repo: str = ""
     """`owner/name` on the Hub."""
 
     def folder(self) -> Path:

@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -126,9 +127,10 @@ class MlflowRun:
         from mlflow.exceptions import MlflowException
 
         files, store = self._files, self._store
+        source = {"mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.type": "LOCAL"}
         try:
             run = store.client.create_run(
-                store.experiment_id, run_name=files.name, tags=files.given_tags
+                store.experiment_id, run_name=files.name, tags={**source, **files.given_tags}
             )
         except MlflowException as error:
             raise TrackingError(f"the MLflow store takes no new run: {brief(error)}") from error

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 UI_ADDRESS = "http://127.0.0.1:5000"
 """Where `mlflow ui` listens unless it is told otherwise."""
 
+TRAINING_MODE = "workflowType=machine_learning"
+
 SQLITE = "sqlite:///"
 LOCK_SECONDS = 20.0
 """How long another process may hold the database, as MLflow itself waits."""
@@ -163,7 +165,8 @@ def ui_command(config: MlflowTracking) -> str | None:
 
 
 def run_url(address: str, experiment_id: str, run_id: str) -> str:
-    return f"{address}/#/experiments/{experiment_id}/runs/{run_id}"
+    """A run's page, in the UI's mode for training; it opens in its mode for agents otherwise."""
+    return f"{address}/#/experiments/{experiment_id}/runs/{run_id}?{TRAINING_MODE}"
 
 
 def compare_url(address: str, experiment_id: str, run_ids: Sequence[str]) -> str:
@@ -172,4 +175,4 @@ def compare_url(address: str, experiment_id: str, run_ids: Sequence[str]) -> str
         quote(json.dumps(ids, separators=(",", ":")), safe="")
         for ids in (list(run_ids), [experiment_id])
     )
-    return f"{address}/#/compare-runs?runs={runs}&experiments={experiments}"
+    return f"{address}/#/compare-runs?runs={runs}&experiments={experiments}&{TRAINING_MODE}"
