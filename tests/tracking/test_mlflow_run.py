@@ -82,7 +82,7 @@ def test_the_table_is_one_that_mlflow_reads(
         run.table("summaries", [{"text": "new", "length": 3}])
         run.table("other", [{"text": "x"}])
     store = prepare_store(tracking)
-    run_ids = [run.run_id]
+    run_ids = [str(run.run_id)]
     table = store.client.load_table(store.experiment_id, "tables/summaries.json", run_ids=run_ids)
     assert [{"text": "new", "length": 3}] == table.to_dict("records")
     marks = json.loads(stored(tracking, run.run_id).data.tags["mlflow.loggedArtifacts"])

@@ -7,6 +7,7 @@ about 200 GFLOP/s there. Products in bfloat16 and float16 never pass through BLA
 
 import ctypes
 import logging
+import os
 import platform
 import sys
 
@@ -15,11 +16,12 @@ log = logging.getLogger(__name__)
 OPENBLAS = "libopenblas.so.0"
 
 
-def load_fast_blas() -> bool:
+def load_fast_blas(callers: int = 1) -> bool:
     """Make OpenBLAS answer MLX's float32 products where that helps; say so once in the log.
 
-    Returns whether it was loaded. Must run before `mlx.core` is first imported: symbols that
-    are bound stay bound.
+    `callers` is how many threads will compute at once; each product may use that share of the
+    processors. Returns whether it was loaded. Must run before `mlx.core` is first imported:
+    symbols that are bound stay bound.
     """
     if platform.system() != "Linux":
         return False
@@ -27,7 +29,7 @@ def load_fast_blas() -> bool:
         log.debug("MLX is imported already; its BLAS stays as it is")
         return False
     try:
-        ctypes.CDLL(OPENBLAS, mode=ctypes.RTLD_GLOBAL)
+        library = ctypes.CDLL(OPENBLAS, mode=ctypes.RTLD_GLOBAL)
     except OSError:
         log.warning(
             "%s is not on this system, so MLX computes on its slow built-in BLAS; "
@@ -35,5 +37,8 @@ def load_fast_blas() -> bool:
             OPENBLAS,
         )
         return False
-    log.info("float32 products on the CPU run on OpenBLAS (%s)", OPENBLAS)
+    # Products of two threads that both want every processor wait for each other.
+    threads = max(1, len(os.sched_getaffinity(0)) // callers)
+    library.openblas_set_num_threads(threads)
+    log.info("float32 products on the CPU run on OpenBLAS, each on %d processors", threads)
     return True

@@ -74,9 +74,11 @@ def load_mlflow() -> None:
     """Import MLflow, keep it from calling home, and quieten what it says about its tables.
 
     `mlflow.store.db.utils` prints a traceback for each statement that fails; the failure is
-    reported here, in one line, by whoever asked for the write.
+    reported here, in one line, by whoever asked for the write. A server that does not answer is
+    asked twice more, not seven times over four minutes: what is sent to it waits and goes again.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -96,13 +98,13 @@ def open_store(uri: str, experiment: str, artifacts: Path) -> Store:
     except (MlflowException, OSError) as error:
         raise TrackingError(
             f"the MLflow store {uri} cannot be opened: {brief(error)}. Runs would not be kept; "
-            f"{WAY_OUT}"
+            "set tracking.store to one that can, or tracking=none"
         ) from error
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"the MLflow experiment {experiment!r} was deleted in the UI and takes no runs; set "
-            "tracking.experiment=NAME to another one, or bring it back with `mlflow experiments "
-            f"restore --experiment-id {found.experiment_id}`"
+            f"tracking.experiment=NAME to another one, or bring it back: MLFLOW_TRACKING_URI={uri} "
+            f"mlflow experiments restore --experiment-id {found.experiment_id}"
         )
     return Store(client, str(found.experiment_id))
 
