@@ -11,6 +11,7 @@ from tersely.errors import ConfigError
 from tersely.evaluation.scores import means, score_summaries
 from tersely.evaluation.summaries import greedy_summaries
 from tersely.policy.load import Policy, checkpoint_fingerprint, load_policy
+from tersely.progress import Progress
 from tersely.records import Prompt
 from tersely.rewards.mixture import Mixture
 from tersely.rewards.overlap import overlap_metrics
@@ -24,6 +25,9 @@ from tersely.training.stages import Stage
 from tersely.training.trainer import check_context, train
 
 log = logging.getLogger(__name__)
+
+COPIED_CHECKPOINT = 100e6
+"""Bytes up to which a tracker gets a copy of the checkpoint; a larger one is only named."""
 
 
 @dataclass(frozen=True)
@@ -82,32 +86,37 @@ def prepare(config: Config) -> Prepared:
 def run(prepared: Prepared, tracker: Tracker, folder: Path) -> dict[str, float]:
     """Score, train, score again. Leaves the checkpoint in `folder/checkpoints/final`.
 
-    Returns what a comparison of runs shows: `reward/...` of the last steps, `test/before/...`
-    and `test/after/...`.
+    Returns `test/before/...` and `test/after/...`, what a comparison of runs shows.
     """
     config, policy = prepared.config, prepared.policy
     before = _score_test_split(prepared, "before", tracker)
-    rewards: Mapping[str, float] = {}
     step = 0
     for stage, mixture in prepared.stages:
         log.info("stage %s: %s", stage.name, " + ".join(term.name for term in mixture.terms))
         if stage.shared:
             _train_shared(prepared, stage, mixture, tracker, step)
         else:
-            rewards = _train(prepared, stage, mixture, tracker, step)
+            _train(prepared, stage, mixture, tracker, step)
         step += config.trainer.steps_for(len(prepared.train_prompts))
-    checkpoint = folder / "checkpoints" / "final"
-    save_checkpoint(policy, checkpoint)
-    tracker.artifact(checkpoint, "checkpoints")
-    tracker.tags({"checkpoint": str(checkpoint.resolve())})
+    _keep_checkpoint(policy, folder / "checkpoints" / "final", tracker)
     after = _score_test_split(prepared, "after", tracker)
-    return {**rewards, **before, **after}
+    return before | after
+
+
+def _keep_checkpoint(policy: Policy, checkpoint: Path, tracker: Tracker) -> None:
+    """Save the policy in the run's folder; the tracker gets a copy of it unless it is large."""
+    save_checkpoint(policy, checkpoint)
+    tracker.tags({"checkpoint": str(checkpoint.resolve())})
+    size = sum(file.stat().st_size for file in checkpoint.iterdir())
+    if size <= COPIED_CHECKPOINT:
+        tracker.artifact(checkpoint, "checkpoints")
+    else:
+        log.info("the checkpoint (%.1f GB) stays in %s; its tag says so", size / 1e9, checkpoint)
 
 
 def _train(
     prepared: Prepared, stage: Stage, mixture: Mixture, tracker: Tracker, first_step: int
-) -> Mapping[str, float]:
-    """Train one stage; returns the mean rewards of its last steps."""
+) -> None:
     config, policy = prepared.config, prepared.policy
     steps = config.trainer.steps_for(len(prepared.train_prompts))
     seed = derive(config.seed, "stage", *stage.name.encode())
@@ -124,7 +133,6 @@ def _train(
             seed=seed,
             reporter=progress,
         )
-    return progress.recent_rewards()
 
 
 def _train_shared(
@@ -160,10 +168,11 @@ def _train_shared(
 def _score_test_split(prepared: Prepared, when: str, tracker: Tracker) -> dict[str, float]:
     """Greedy summaries of the test split, scored; every one of them goes into a table."""
     policy, config = prepared.policy, prepared.config
-    log.info("%s training: summaries of %d test posts", when, len(prepared.test_prompts))
-    summaries = greedy_summaries(
-        policy.model, policy.tokenizer, prepared.test_prompts, config.rollout.max_tokens
-    )
+    prompts = prepared.test_prompts
+    with Progress(f"test split {when} training", len(prompts), "summary") as progress:
+        summaries = greedy_summaries(
+            policy.model, policy.tokenizer, prompts, config.rollout.max_tokens, progress.at
+        )
     scores = score_summaries(summaries, prepared.metrics)
     tracker.table(f"summaries_{when}", [each.row(when) for each in scores])
     metrics = {

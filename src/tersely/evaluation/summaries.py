@@ -31,7 +31,7 @@ def greedy_summaries(
     tokenizer: Tokenizer,
     prompts: Sequence[Prompt],
     max_tokens: int,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> list[Summary]:
     """The most likely continuation of each prompt, token by token, in the prompts' order.
 
@@ -57,6 +57,5 @@ def greedy_summaries(
                 stopped=stopped,
             )
         mx.clear_cache()
-        if progress is not None:
-            progress(len(written))
+        progress(len(written))
     return [written[place] for place in range(len(prompts))]

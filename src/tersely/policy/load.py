@@ -146,10 +146,13 @@ def _load_model(folder: Path, *, lazy: bool) -> "tuple[nn.Module, dict[str, Any]
 
     try:
         model, config = load_model(folder, lazy=lazy)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    # RuntimeError is what MLX says of a damaged file, AttributeError of a config.json that is
+    # no object.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        said = str(error).partition("\n")[0].rstrip(" :.")
         raise ModelError(
-            f"mlx-lm cannot load the checkpoint in {folder}: {error}; it needs config.json of an "
-            "architecture that mlx-lm knows and matching model*.safetensors"
+            f"mlx-lm cannot load the checkpoint in {folder}: {said}; it needs config.json of an "
+            "architecture that mlx-lm knows and matching, complete model*.safetensors"
         ) from error
     return model, config
 
@@ -162,7 +165,13 @@ def _end_ids(folder: Path, config: dict[str, Any]) -> frozenset[int]:
     sources = [config]
     generation = folder / "generation_config.json"
     if generation.is_file():
-        sources.append(json.loads(generation.read_text()))
+        try:
+            sources.append(json.loads(generation.read_text()))
+        except ValueError as error:
+            raise ModelError(
+                f"{generation} is not JSON ({error}); mend it, or remove it if config.json names "
+                "eos_token_id"
+            ) from error
     for source in sources:
         end = source.get("eos_token_id")
         ids.update(end if isinstance(end, list) else [] if end is None else [end])
