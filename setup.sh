@@ -1,11 +1,11 @@
 #!/bin/sh
-# Everything that a run needs, into .venv beside this file; again whenever you like.
+# Everything that a run needs, into .venv beside this file; safe to run again at any time.
 #
 #   sh setup.sh          to train
-#   sh setup.sh test     to run the tests as well
-#   sh setup.sh dev      with nox too
+#   sh setup.sh test     to run the tests too
+#   sh setup.sh dev      to run the chores of noxfile.py too
 #
-# PYTHON=/path/to/python chooses the interpreter (3.11, 3.12 or 3.13) of a new .venv.
+# PYTHON=/path/to/python chooses the interpreter; without it the newest of 3.11 to 3.13 is taken.
 set -eu
 cd "$(dirname "$0")"
 extra=${1:-hub}
@@ -14,14 +14,23 @@ venv=.venv/bin/python
 say() { printf 'setup.sh: %s\n' "$*" >&2; }
 stop() { say "$@"; exit 1; }
 
-suits() { # a Python of the right version with the given modules
-    python=$1
-    shift
-    command -v "$python" >/dev/null && "$python" -c '
-import importlib, sys
-for name in sys.argv[1:]:
-    importlib.import_module(name)
-sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' "$@" 2>/dev/null
+suits() { # suits PYTHON MODULE: is it of the right version, and does it have the module?
+    command -v "$1" >/dev/null && "$1" -c "
+import sys, $2
+sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" 2>/dev/null
+}
+
+find_python() { # find_python MODULE: set $python to the first one that suits
+    module=$1
+    if [ -n "${PYTHON:-}" ]; then
+        set -- "$PYTHON"
+    else
+        set -- python3.13 python3.12 python3.11 python3
+    fi
+    for python; do
+        if suits "$python" "$module"; then return; fi
+    done
+    return 1
 }
 
 as_root() {
@@ -34,75 +43,75 @@ as_root() {
     fi
 }
 
-debian() { # install one Debian package; false where that cannot be
+debian() { # debian PACKAGE: install it; false where that cannot be
     command -v apt-get >/dev/null || return 1
+    say "installing the Debian package $1"
     apt="apt-get -q -y -o DPkg::Lock::Timeout=120"
-    # shellcheck disable=SC2086 # several words
-    as_root env DEBIAN_FRONTEND=noninteractive sh -c "
-        $apt install --no-install-recommends $1 ||
-            { $apt update && $apt install --no-install-recommends $1; }" >/dev/null 2>&1
-}
-
-find_python() {
-    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3}; do
-        if suits "$candidate" venv ensurepip; then
-            return
-        fi
-    done
-    return 1
+    install="$apt install --no-install-recommends $1"
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        sh -c "$install || { $apt update && $install; }" >/dev/null 2>&1
 }
 
 make_venv() {
-    if ! find_python && { [ -n "${PYTHON:-}" ] || ! debian python3-venv || ! find_python; }; then
-        for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3}; do
-            if suits "$candidate"; then
-                stop "$candidate cannot make virtual environments: it lacks the module venv or" \
-                    "ensurepip. On Debian: apt-get install $candidate-venv"
-            fi
-        done
-        stop "no Python 3.11, 3.12 or 3.13 was found${PYTHON:+ in PYTHON=$PYTHON}. Install one," \
-            "or say where it is: PYTHON=/path/to/python sh setup.sh"
+    if ! find_python ensurepip; then
+        package=python3-venv
+        if find_python sys; then
+            package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+        fi
+        debian "$package" || true
+        if ! find_python ensurepip && find_python sys; then
+            stop "$python cannot make virtual environments, it lacks ensurepip." \
+                "On Debian or Ubuntu: apt-get install $package (as root)"
+        fi
     fi
-    say "making .venv with $("$candidate" --version)"
-    "$candidate" -m venv --clear .venv
+    find_python ensurepip || stop "no Python 3.11, 3.12 or 3.13 found${PYTHON:+ at PYTHON=$PYTHON}." \
+        "Install one, or say where it is: PYTHON=/path/to/python sh setup.sh"
+    say "making .venv with $("$python" --version)"
+    "$python" -m venv --clear .venv
 }
 
 install_packages() {
-    # What is installed already need not be asked for again, so a second time needs no network.
+    # What was installed from the same files is there: a second time needs no network.
     wanted="$PWD $(cat pyproject.toml constraints.txt | cksum)"
-    if [ "$(cat ".venv/installed-$extra" 2>/dev/null)" = "$wanted" ]; then
-        return
-    fi
-    say "installing Python packages into .venv (about 1 GB; this takes some minutes)"
-    "$venv" -m pip install --quiet --disable-pip-version-check \
+    if [ "$(cat ".venv/installed-$extra" 2>/dev/null)" = "$wanted" ]; then return; fi
+    say "installing Python packages into .venv: about 1 GB, a few minutes"
+    "$venv" -m pip install -qq --disable-pip-version-check \
         --constraint constraints.txt --editable ".[$extra]" ||
-        stop "the packages could not be installed; pip says above why. It needs a network (or a" \
-            "mirror that pip is configured for), 1 GB of disk, and Linux with glibc 2.35 or later" \
-            "or macOS 14 or later on Apple silicon"
+        stop "pip could not install the packages; it says why above. It needs a network or a" \
+            "mirror that it is configured for, and Linux with glibc 2.35 or macOS 14 on Apple" \
+            "silicon, or later"
     echo "$wanted" >".venv/installed-$extra"
 }
 
 install_openblas() {
-    [ "$(uname)" = Linux ] || return 0
-    has="import ctypes; ctypes.CDLL('libopenblas.so.0')"
-    "$venv" -c "$has" 2>/dev/null && return
-    debian libopenblas0 && "$venv" -c "$has" 2>/dev/null && return
-    say "OpenBLAS is not on this system, and training is many times slower without it." \
-        "Debian: apt-get install libopenblas0 (as root)"
+    loads="import ctypes; ctypes.CDLL('libopenblas.so.0')"
+    if [ "$(uname)" != Linux ] || "$venv" -c "$loads" 2>/dev/null; then return; fi
+    debian libopenblas0 || true
+    "$venv" -c "$loads" 2>/dev/null ||
+        say "OpenBLAS is missing; all goes on without it, many times slower." \
+            "On Debian or Ubuntu: apt-get install libopenblas0 (as root)"
 }
 
-install_wordnet() { # for METEOR: a Debian package, else NLTK's download
-    [ -f /usr/share/wordnet/data.noun ] || "$venv" -m nltk.downloader --help >/dev/null
-    "$venv" -c '
+install_wordnet() { # METEOR's synonyms: Debian's package, else a download
+    [ -e /usr/share/wordnet/data.noun ] || debian wordnet-base || true
+    "$venv" - <<'PYTHON' >&2
 from tersely.errors import CorpusMissing
 from tersely.rewards.wordnet import open_wordnet
+
 try:
     open_wordnet()
 except CorpusMissing as error:
-    print(f"setup.sh: {error}")' >&2
+    print(f"setup.sh: {error}")
+PYTHON
 }
 
-suits "$venv" pip || make_venv
+case $extra in
+hub | test | dev) ;;
+*) stop "say nothing, test or dev, not $extra" ;;
+esac
+if ! suits "$venv" pip || [ "$("${PYTHON:-$venv}" --version)" != "$("$venv" --version)" ]; then
+    make_venv
+fi
 install_packages
 install_openblas
 install_wordnet

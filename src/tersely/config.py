@@ -120,8 +120,9 @@ HELP = """Which reward signal makes a tiny language model write the best short s
 Usage: python train.py [GROUP=CHOICE ...] [KEY=VALUE ...]
        python train.py -m reward=rouge,meteor,bleu strategy=joint,staged   (a sweep)
 
-Groups, the default first:
+Groups:
 {groups}
+  experiment a preset of several of these: study
 
 Any value can be set, for example: seed=1 trainer.steps=20 length.target=48
 `python train.py --cfg job` shows the whole run without starting it; files are in conf/.

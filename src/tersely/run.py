@@ -152,7 +152,8 @@ def _train_shared(
             "model": checkpoint_fingerprint(policy.folder),
             "seed": config.seed,
             **{
-                name: asdict(getattr(config, name))
+                # The type counts too: two losses may well have the same fields.
+                name: [type(getattr(config, name)).__name__, asdict(getattr(config, name))]
                 for name in ("prompt", "length", "advantage", "loss", "rollout", "trainer")
             },
         }

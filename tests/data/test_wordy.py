@@ -66,10 +66,10 @@ def test_the_opening_tells_the_level_and_the_level_the_length(pairs: Pairs) -> N
 
 
 def test_one_post_is_summarised_at_many_lengths(pairs: Pairs) -> None:
-    """Forty draws for one post reach at least four levels: groups of rollouts will differ."""
+    """Forty draws for one post reach three of the five levels: groups of rollouts will differ."""
     example = pairs[0][0]
     found = {level_of(wordy_summary(example, random.Random(i))).name for i in range(40)}
-    assert len(found) >= 4
+    assert len(found) >= 3
 
 
 def test_genre_and_post_length_lean_on_the_level(pairs: Pairs) -> None:

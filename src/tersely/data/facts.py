@@ -44,6 +44,11 @@ def faithfulness(summary: str, facts: Sequence[Fact]) -> float:
     return sum(value in facts for value in stated) / len(stated)
 
 
+def states(text: str, form: str) -> bool:
+    """Whether `text` contains `form` as a sequence of whole words."""
+    return _as_line(_words(form)) in _as_line(_words(text))
+
+
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.replace("\u2019", "'").casefold())
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import fmean, pstdev
+from statistics import mean, pstdev
 
 from tersely.errors import ConfigError
 
@@ -44,6 +44,6 @@ def zscore(rewards: Sequence[float], epsilon: float = 1e-6) -> list[float]:
 
     Shao et al., 2024, "DeepSeekMath", section 4.1.2. A group of equal rewards has advantages 0.
     """
-    mean = fmean(rewards)
-    spread = max(pstdev(rewards, mean), epsilon)
-    return [(reward - mean) / spread for reward in rewards]
+    centre = mean(rewards)  # exact, unlike fmean: equal rewards have to differ from it by 0
+    spread = max(pstdev(rewards, centre), epsilon)
+    return [(reward - centre) / spread for reward in rewards]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tersely.errors import ModelError
+from tersely.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     import mlx.nn as nn
@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 TINY = Path(__file__).parent / "tiny"
 """The embedded checkpoint; `policy/warm_start.py` makes it."""
+
+LOADED = {".json", ".safetensors", ".jinja", ".txt", ".model"}
+"""Files of a checkpoint that weights, tokenizer and configuration are read from."""
 
 
 @dataclass
@@ -48,10 +51,15 @@ class LocalModelConfig(ModelConfig):
     path: str = ""
     """Folder with `config.json`, `model*.safetensors` and a tokenizer with a chat template."""
 
+    def __post_init__(self) -> None:
+        if not self.path.strip():
+            raise ConfigError(
+                "model=local needs a checkpoint and model.path is not set; set model.path=FOLDER, "
+                "a folder in the Hub's layout"
+            )
+
     def folder(self) -> Path:
         """`path`, if it is a checkpoint."""
-        if not self.path:
-            raise ModelError("model=local needs to know which checkpoint: set model.path=FOLDER")
         folder = Path(self.path).expanduser()
         if not (folder / "config.json").is_file():
             raise ModelError(
@@ -97,8 +105,13 @@ class Policy:
     def twin(self) -> "nn.Module":
         """A second model object over the same arrays: nothing is copied, and updating one
         leaves the other as it was."""
+        import mlx.core as mx
+
         twin = _load_model(self.folder, lazy=True)[0]
         twin.update(self.model.parameters())
+        # What is no parameter (the frequencies of a scaled rope) is still to be computed, which
+        # only the thread that asked for it can do, and a twin is made for other threads.
+        mx.eval(twin.state)
         return twin
 
     def parameters(self) -> dict[str, Any]:
@@ -124,7 +137,7 @@ def load_policy(folder: Path) -> Policy:
     model, config = _load_model(folder, lazy=False)
     model.set_dtype(mx.float32)
     mx.eval(model.parameters())
-    tokenizer = load_tokenizer(folder, _end_ids(folder, config))
+    tokenizer = load_tokenizer(folder, _end_ids(config))
     log.info("policy: %s, %s parameters", folder, f"{_count(model):,}")
     return Policy(model, tokenizer, config, folder)
 
@@ -133,7 +146,7 @@ def checkpoint_fingerprint(folder: Path) -> str:
     """16 hex digits of the configuration, tokenizer and weights in a checkpoint folder."""
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(folder.iterdir()):
-        if path.suffix in {".json", ".safetensors", ".jinja"} and path.is_file():
+        if path.suffix in LOADED and path.is_file():
             digest.update(path.name.encode())
             with path.open("rb") as file:
                 while block := file.read(1 << 22):
@@ -157,25 +170,10 @@ def _load_model(folder: Path, *, lazy: bool) -> "tuple[nn.Module, dict[str, Any]
     return model, config
 
 
-def _end_ids(folder: Path, config: dict[str, Any]) -> frozenset[int]:
-    """Ids that end a turn according to config.json and generation_config.json."""
-    import json
-
-    ids: set[int] = set()
-    sources = [config]
-    generation = folder / "generation_config.json"
-    if generation.is_file():
-        try:
-            sources.append(json.loads(generation.read_text()))
-        except ValueError as error:
-            raise ModelError(
-                f"{generation} is not JSON ({error}); mend it, or remove it if config.json names "
-                "eos_token_id"
-            ) from error
-    for source in sources:
-        end = source.get("eos_token_id")
-        ids.update(end if isinstance(end, list) else [] if end is None else [end])
-    return frozenset(ids)
+def _end_ids(config: dict[str, Any]) -> frozenset[int]:
+    """Ids that end a turn; mlx-lm has put generation_config.json's in place of config.json's."""
+    end = config.get("eos_token_id")
+    return frozenset(end if isinstance(end, list) else [] if end is None else [end])
 
 
 def _count(model: "nn.Module") -> int:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SEED = 64
+SHORT_POST = 110
+"""Words up to which a post is short."""
 END_OF_TEXT, TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -63,14 +65,18 @@ ARCHITECTURE: dict[str, Any] = {
 class Recipe:
     """The supervised training; the defaults made the embedded weights."""
 
-    brief_epochs: int = 4
-    """Passes over the posts with the briefest summaries only: nothing but facts, which is what
-    takes longest to learn (to find them in the post and say them again)."""
-    wordy_epochs: int = 3
-    """Passes with summaries of every wordiness."""
+    posts: int = 24_000
+    """Size of the training split that is generated for this; its first 2,000 posts are those of
+    a run, and no other split is touched. A smaller one is partly learnt by heart."""
+    brief_updates: int = 1400
+    """Updates on short posts and the briefest summaries: nothing but facts, which is what takes
+    longest to learn (to find them in the post and say them again)."""
+    wordy_updates: int = 900
+    """Updates on posts of every length and summaries of every wordiness."""
     posts_per_update: int = 8
-    summaries_per_post: int = 2
-    """Different wordy summaries of one post in one update; the post is encoded once."""
+    brief_summaries: int = 4
+    """Different summaries of one post in one update; the post is encoded once."""
+    wordy_summaries: int = 2
     learning_rate: float = 3e-3
     """Peak, after a linear warm-up; then a cosine down to a twentieth."""
     warmup_updates: int = 60
@@ -82,8 +88,8 @@ def make(folder: Path, recipe: Recipe | None = None) -> None:
 
     recipe = recipe or Recipe()
     folder.mkdir(parents=True, exist_ok=True)
-    examples = GeneratedConfig().build().train
-    write_tokenizer(folder, examples)
+    examples = GeneratedConfig(train=recipe.posts).build().train
+    write_tokenizer(folder, examples[: GeneratedConfig().train])
     tokenizer = load_tokenizer(folder)
     config = ARCHITECTURE | {
         "bos_token_id": None,
@@ -149,8 +155,7 @@ def _train(
     import mlx.nn as nn
     from mlx import optimizers
 
-    epochs = recipe.brief_epochs + recipe.wordy_epochs
-    updates = epochs * len(examples) // recipe.posts_per_update
+    updates = recipe.brief_updates + recipe.wordy_updates
     optimizer = optimizers.AdamW(
         learning_rate=optimizers.join_schedules(
             [
@@ -206,17 +211,21 @@ def _negative_log_likelihood(
 def _batches(
     examples: Sequence[Example], recipe: Recipe
 ) -> Iterator[list[tuple[Example, list[str]]]]:
-    for epoch in range(recipe.brief_epochs + recipe.wordy_epochs):
-        level = LEVELS[0] if epoch < recipe.brief_epochs else None
-        rng = random.Random(derive(SEED, "warm-start", epoch))
-        order = rng.sample(range(len(examples)), len(examples))
-        for start in range(0, len(order), recipe.posts_per_update):
-            chosen = [examples[place] for place in order[start : start + recipe.posts_per_update]]
+    """Per update, posts with their summaries: the brief part of the recipe, then the wordy."""
+    short = [example for example in examples if len(example.post.split()) <= SHORT_POST]
+    parts = (
+        (short, recipe.brief_updates, recipe.brief_summaries, LEVELS[0]),
+        (examples, recipe.wordy_updates, recipe.wordy_summaries, None),
+    )
+    rng = random.Random(derive(SEED, "warm-start"))
+    for pool, updates, count, level in parts:
+        order: list[Example] = []
+        for _ in range(updates):
+            if len(order) < recipe.posts_per_update:
+                order = rng.sample(pool, len(pool))
+            chosen = [order.pop() for _ in range(recipe.posts_per_update)]
             yield [
-                (
-                    example,
-                    [wordy_summary(example, rng, level) for _ in range(recipe.summaries_per_post)],
-                )
+                (example, [wordy_summary(example, rng, level) for _ in range(count)])
                 for example in chosen
             ]
 

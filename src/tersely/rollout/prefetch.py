@@ -9,10 +9,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import NamedTuple, Self
+
+import mlx.core as mx
 
 from tersely.records import Batch, Prompt
 from tersely.rollout.sampler import Sampler, Snapshot
@@ -46,15 +47,16 @@ class Prefetcher:
         prompts_of: Callable[[int], Sequence[Prompt]],
         *,
         ahead: int,
-        first: int,
-        last: int,
+        steps: int,
     ) -> None:
-        """Steps `first` to `last - 1`; `prompts_of(step)` gives a step's prompts."""
+        """Steps 0 to `steps - 1`; `prompts_of(step)` gives a step's prompts."""
         self._sampler, self._prompts_of = sampler, prompts_of
-        self._ahead, self._next, self._last = ahead, first, last
-        self._queued = first
+        self._ahead, self._steps = ahead, steps
+        self._next = self._queued = 0
         self._jobs: deque[Future[tuple[Batch, float]]] = deque()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollouts")
+        # One for all steps: MLX keeps a thread for every stream until the process ends.
+        self._stream = mx.new_thread_local_stream(mx.default_device())
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +71,7 @@ class Prefetcher:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Offer new weights; queues every step that the schedule samples with them."""
-        while self._queued < self._last and self._version_for(self._queued) == snapshot.version:
+        while self._queued < self._steps and self._version_for(self._queued) == snapshot.version:
             self._jobs.append(self._pool.submit(self._sample, self._queued, snapshot))
             self._queued += 1
 
@@ -80,25 +82,18 @@ class Prefetcher:
         """The next step's batch, waiting for it if need be. Raises what sampling raised."""
         job = self._jobs.popleft()
         began = time.perf_counter()
-        while True:
-            try:
-                batch, seconds = job.result(timeout=STALL_SECONDS)
-                break
-            except FutureTimeout:
-                if job.done():
-                    raise
-                log.warning(
-                    "step %d has waited %.0f s for its rollouts, which are still being sampled",
-                    self._next,
-                    time.perf_counter() - began,
-                )
+        while not wait([job], timeout=STALL_SECONDS).done:
+            log.warning(
+                "step %d has waited %.0f s for its rollouts, which are still being sampled",
+                self._next + 1,
+                time.perf_counter() - began,
+            )
+        batch, seconds = job.result()
         self._next += 1
         return Sampled(batch, seconds, time.perf_counter() - began)
 
     def _sample(self, step: int, snapshot: Snapshot) -> tuple[Batch, float]:
-        import mlx.core as mx
-
         began = time.perf_counter()
-        with mx.stream(mx.new_thread_local_stream(mx.default_device())):
+        with mx.stream(self._stream):
             groups = self._sampler.sample(self._prompts_of(step), snapshot, step)
         return Batch(step, groups), time.perf_counter() - began

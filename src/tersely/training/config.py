@@ -31,7 +31,8 @@ class TrainerConfig:
         if (self.steps is None) == (self.epochs is None):
             raise ConfigError(
                 "exactly one of trainer.steps and trainer.epochs must be set, got "
-                f"steps={self.steps} and epochs={self.epochs}; set the other to null"
+                f"steps={self.steps} and epochs={self.epochs}; to train by epochs set "
+                "trainer.steps=null trainer.epochs=1"
             )
         if self.steps is not None and self.steps < 1:
             raise ConfigError(f"trainer.steps must be at least 1, got {self.steps}")

@@ -10,6 +10,8 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,10 +19,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
+from tersely.errors import TrackingError
+
 log = logging.getLogger(__name__)
 
-CODE = ("data", "objective", "policy", "rewards", "rollout", "training")
-"""The folders of the package whose code a stage's weights depend on."""
+CODE = {
+    "data",
+    "objective",
+    "policy",
+    "records.py",
+    "rewards",
+    "rollout",
+    "run.py",
+    "seeds.py",
+    "training",
+}
+"""The folders and modules of the package whose code a stage's weights depend on."""
 
 WAITING_SAID_EVERY = 30.0
 """Seconds between two lines that say what a run is waiting for."""
@@ -31,11 +45,12 @@ def stage_key(depends_on: Mapping[str, object]) -> str:
     package = Path(__file__).parents[1]
     digest = hashlib.blake2b(digest_size=8)
     digest.update(json.dumps(depends_on, sort_keys=True, default=str).encode())
-    for name in ("mlx", "mlx-lm"):
-        digest.update(f"{name}=={version(name)}".encode())
-    for folder in CODE:
-        for source in sorted((package / folder).rglob("*.py")):
-            digest.update(source.relative_to(package).as_posix().encode())
+    for distribution in ("mlx", "mlx-lm"):
+        digest.update(f"{distribution}=={version(distribution)}".encode())
+    for source in sorted(package.rglob("*.py")):
+        name = source.relative_to(package)
+        if name.parts[0] in CODE:
+            digest.update(name.as_posix().encode())
             digest.update(source.read_bytes())
     return digest.hexdigest()
 
@@ -43,17 +58,35 @@ def stage_key(depends_on: Mapping[str, object]) -> str:
 def shared_stage(store: Path, key: str, train_into: Callable[[Path], None]) -> tuple[Path, bool]:
     """The checkpoint folder of stage `key`, and whether this call trained it.
 
-    `train_into(folder)` must write `folder` whole or not at all; it runs in at most one process
-    at a time, and only where the checkpoint is not there yet. What it raises passes through and
-    leaves the stage to the next run that wants it.
+    `train_into(folder)` must make `folder`, whose parent is not there yet; it runs in at most
+    one process at a time, and only where the checkpoint is missing. What it raises passes
+    through and leaves the stage to the next run that wants it. Raises `TrackingError` if
+    `store` cannot be written.
     """
-    folder = store / key
-    store.mkdir(parents=True, exist_ok=True)
-    with (store / f"{key}.lock").open("w") as lock, _held(lock, key):
+    folder, beginning = store / key, store / f"{key}.training"
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        lock = (store / f"{key}.lock").open("w")
+    except OSError as error:
+        raise TrackingError(
+            f"shared stages cannot be kept in {store} ({error.strerror}); set tracking.folder to "
+            "a folder that can be written"
+        ) from error
+    with lock, _held(lock, key):
         if folder.is_dir():
             return folder, False
-        train_into(folder)
+        _clear(beginning)  # what a run that was killed here has left
+        try:
+            train_into(beginning / "checkpoint")
+            os.replace(beginning / "checkpoint", folder)
+        finally:
+            _clear(beginning)
     return folder, True
+
+
+def _clear(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 @contextmanager

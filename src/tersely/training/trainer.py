@@ -66,7 +66,7 @@ def train(
     )
     order = PromptOrder(prompts, trainer.prompts_per_step, seed)
     advantages_of = advantage.build()
-    with Prefetcher(sampler, order, ahead=rollout.prefetch, first=0, last=steps) as rollouts:
+    with Prefetcher(sampler, order, ahead=rollout.prefetch, steps=steps) as rollouts:
         for step in range(steps):
             rollouts.publish(Snapshot(policy.parameters(), version=step))
             sampled = rollouts.next_batch()

@@ -64,7 +64,7 @@ class Updater:
         clipped, norm = optimizers.clip_grad_norm(gradient, self._max_gradient_norm)
         if not math.isfinite(norm.item()):
             raise TrainingDiverged(
-                f"the gradient of step {batch.step} is not finite (norm {norm.item()}); the "
+                f"the gradient of step {batch.step + 1} is not finite (norm {norm.item()}); the "
                 "weights are as they were before it. Lower trainer.learning_rate"
             )
         self._optimizer.update(self._model, clipped)

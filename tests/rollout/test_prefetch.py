@@ -1,0 +1,164 @@
+"""Which weights sample which step, and what happens when sampling is slow or fails."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from tersely.errors import RolloutError
+from tersely.records import Example, Group, Prompt
+from tersely.rollout import prefetch
+from tersely.rollout.prefetch import Prefetcher
+from tersely.rollout.sampler import Snapshot
+
+
+def prompts_of(step: int) -> list[Prompt]:
+    return [Prompt(Example(f"post {step}", "words", ("a reference",)), (1, 2, step))]
+
+
+class RecordingSampler:
+    """Keeps which step was sampled with which version, then does what it is told to."""
+
+    def __init__(self, then: Callable[[int], object] = lambda step: None) -> None:
+        self.seen: list[tuple[int, int]] = []
+        self._then = then
+
+    def sample(self, prompts: Sequence[Prompt], snapshot: Snapshot, step: int) -> tuple[Group, ...]:
+        self.seen.append((step, snapshot.version))
+        self._then(step)
+        return tuple(Group(prompt, ()) for prompt in prompts)
+
+
+def run(rollouts: Prefetcher, steps: int) -> list[prefetch.Sampled]:
+    """The training loop, with nothing learned."""
+    sampled = []
+    for step in range(steps):
+        rollouts.publish(Snapshot({}, version=step))
+        sampled.append(rollouts.next_batch())
+    return sampled
+
+
+@pytest.mark.parametrize(
+    ("ahead", "versions"),
+    [
+        (0, [0, 1, 2, 3, 4, 5]),
+        (1, [0, 0, 1, 2, 3, 4]),
+        (2, [0, 0, 0, 1, 2, 3]),
+        (9, [0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_step_s_is_sampled_by_the_weights_after_s_minus_ahead_updates(
+    ahead: int, versions: list[int]
+) -> None:
+    """0 is the synchronous run; more is that many updates stale, but for the first steps."""
+    sampler = RecordingSampler()
+    with Prefetcher(sampler, prompts_of, ahead=ahead, steps=6) as rollouts:
+        batches = [sampled.batch for sampled in run(rollouts, 6)]
+
+    assert list(enumerate(versions)) == sampler.seen
+    assert list(range(6)) == [batch.step for batch in batches]
+    assert [f"post {step}" for step in range(6)] == [
+        batch.groups[0].prompt.example.id for batch in batches
+    ]
+
+
+def test_the_next_step_is_sampled_while_this_one_is_worked_on() -> None:
+    """With ahead=1, step 1 is sampled before the update of step 0 has published anything."""
+    second = threading.Event()
+    sampler = RecordingSampler(lambda step: second.set() if step == 1 else None)
+    with Prefetcher(sampler, prompts_of, ahead=1, steps=3) as rollouts:
+        rollouts.publish(Snapshot({}, version=0))
+        rollouts.next_batch()
+        assert second.wait(timeout=10)
+    assert [(0, 0), (1, 0)] == sampler.seen
+
+
+@pytest.mark.parametrize("error", [RolloutError("no rollouts"), TimeoutError("of its own")])
+def test_a_failure_surfaces_at_the_step_it_belongs_to(error: Exception) -> None:
+    """A sampler's own TimeoutError is one of them, and no reason to go on waiting."""
+
+    def fail(step: int) -> None:
+        if step == 2:
+            raise error
+
+    with Prefetcher(RecordingSampler(fail), prompts_of, ahead=2, steps=5) as rollouts:
+        assert [0, 1] == [sampled.batch.step for sampled in run(rollouts, 2)]
+        with pytest.raises(type(error)) as caught:
+            rollouts.next_batch()
+    assert error is caught.value
+
+
+def test_leaving_waits_for_the_sampling_in_flight_and_starts_no_more() -> None:
+    """After the block nothing computes any more, and what was queued is dropped."""
+    started, finished = threading.Event(), []
+
+    def slow(step: int) -> None:
+        started.set()
+        time.sleep(0.2)
+        finished.append(step)
+
+    sampler = RecordingSampler(slow)
+    with (
+        pytest.raises(ZeroDivisionError),
+        Prefetcher(sampler, prompts_of, ahead=4, steps=5) as rollouts,
+    ):
+        rollouts.publish(Snapshot({}, version=0))
+        started.wait(timeout=10)
+        raise ZeroDivisionError
+
+    assert [0] == finished
+    assert [(0, 0)] == sampler.seen
+
+
+def test_a_stall_says_what_it_is_waiting_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Again and again while it lasts, and not otherwise; steps are counted from 1."""
+    monkeypatch.setattr(prefetch, "STALL_SECONDS", 0.05)
+    sampler = RecordingSampler(lambda step: time.sleep(0.3) if step == 1 else None)
+    with (
+        caplog.at_level(logging.WARNING),
+        Prefetcher(sampler, prompts_of, ahead=0, steps=3) as rollouts,
+    ):
+        run(rollouts, 3)
+
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) >= 2
+    assert all(line.startswith("step 2 has waited") and "rollouts" in line for line in lines)
+
+
+def test_sampling_and_waiting_are_timed_apart() -> None:
+    """In turn, all sampling is waited for; beside an update that takes longer, none of it."""
+    nap = 0.1
+    with Prefetcher(
+        RecordingSampler(lambda step: time.sleep(nap)), prompts_of, ahead=1, steps=2
+    ) as rollouts:
+        rollouts.publish(Snapshot({}, version=0))
+        first = rollouts.next_batch()
+        time.sleep(4 * nap)
+        second = rollouts.next_batch()
+
+    assert nap <= first.sampling_seconds
+    assert nap <= first.waiting_seconds
+    assert nap <= second.sampling_seconds
+    assert second.waiting_seconds < nap
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_a_long_run_starts_no_thread_a_step() -> None:
+    """MLX keeps a thread for each stream that was ever made: a stream a step was a leak."""
+    counts: list[int] = []
+
+    def compute(step: int) -> None:
+        mx.eval(mx.ones(8) + step)
+        counts.append(len(os.listdir("/proc/self/task")))
+
+    with Prefetcher(RecordingSampler(compute), prompts_of, ahead=1, steps=30) as rollouts:
+        run(rollouts, 30)
+
+    assert counts[-1] - counts[5] < 10  # 24 steps lie between

@@ -1,0 +1,174 @@
+"""Shared stages, in real processes that race, wait and die."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tersely
+from tersely.errors import TrackingError, TrainingDiverged
+from tersely.training import stage_store
+from tersely.training.stage_store import shared_stage, stage_key
+
+KEY = "0123456789abcdef"
+PACKAGE = Path(tersely.__file__).parent
+
+JOB = """
+import logging, os, sys, time
+from pathlib import Path
+from tersely.training.stage_store import shared_stage
+
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+store, seconds = Path(sys.argv[1]), float(sys.argv[2])
+
+def train(folder):
+    folder.mkdir(parents=True)
+    (folder / "half").write_text("written")
+    print("training", flush=True)
+    time.sleep(seconds)
+    (folder / "weights").write_text(str(os.getpid()))
+
+folder, trained = shared_stage(store, "0123456789abcdef", train)
+print(trained, (folder / "weights").read_text(), flush=True)
+"""
+
+
+def start(store: Path, seconds: float) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", JOB, str(store), str(seconds)],
+        env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def train(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "weights").write_text("mine")
+
+
+def must_not_train(folder: Path) -> None:
+    raise AssertionError("the stage is there already")
+
+
+def test_the_second_run_finds_what_the_first_trained(tmp_path: Path) -> None:
+    store = tmp_path / "not there" / "yet"
+    assert (store / KEY, True) == shared_stage(store, KEY, train)
+    assert (store / KEY, False) == shared_stage(store, KEY, must_not_train)
+    assert "mine" == (store / KEY / "weights").read_text()
+    assert (store / "another", True) == shared_stage(store, "another", train)
+
+
+def test_of_runs_beside_each_other_one_trains_and_the_others_wait(tmp_path: Path) -> None:
+    """Three processes; two of them say what they are waiting for."""
+    jobs = [start(tmp_path, 0.6) for _ in range(3)]
+    said = [job.communicate(timeout=60) for job in jobs]
+
+    assert [0, 0, 0] == [job.returncode for job in jobs]
+    results = [out.split()[-2:] for out, _ in said]
+    assert ["False", "False", "True"] == sorted(trained for trained, _ in results)
+    assert 1 == len({pid for _, pid in results})
+    waiting = [err for _, err in said if f"waiting for the run that trains shared stage {KEY}" in err]
+    assert 2 == len(waiting)
+
+
+def test_a_killed_run_leaves_the_stage_to_the_next_and_nothing_behind(tmp_path: Path) -> None:
+    """SIGKILL in the middle: no handler runs, the lock goes with the process."""
+    dying = start(tmp_path, 60)
+    assert dying.stdout is not None
+    assert "training\n" == dying.stdout.readline()
+    waiting = start(tmp_path, 0)
+    time.sleep(0.3)
+    assert not (tmp_path / KEY).exists()
+
+    dying.send_signal(signal.SIGKILL)
+    dying.communicate(timeout=10)
+    out, _ = waiting.communicate(timeout=30)
+
+    assert ["training", "True", str(waiting.pid)] == out.split()
+    assert {KEY, f"{KEY}.lock"} == {path.name for path in tmp_path.iterdir()}
+    assert {"half", "weights"} == {path.name for path in (tmp_path / KEY).iterdir()}
+
+
+def test_a_stage_that_fails_is_left_to_the_next_run(tmp_path: Path) -> None:
+    """Its error passes through, half of it is not kept, and no lock stays."""
+
+    def diverge(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        (folder / "half").touch()
+        raise TrainingDiverged("not finite")
+
+    with pytest.raises(TrainingDiverged):
+        shared_stage(tmp_path, KEY, diverge)
+
+    assert [f"{KEY}.lock"] == [path.name for path in tmp_path.iterdir()]
+    assert shared_stage(tmp_path, KEY, train)[1]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "stages").write_text("a file")
+    with pytest.raises(TrackingError, match=r"stages \(.*\); set tracking\.folder to"):
+        shared_stage(tmp_path / "stages", KEY, must_not_train)
+
+
+def test_the_key_follows_everything_it_is_given() -> None:
+    given = {"seed": 0, "length": ["LengthConfig", {"target": 64}], "data": "ab"}
+    key = stage_key(given)
+
+    assert 16 == len(key)
+    assert key == stage_key(dict(reversed(given.items())))
+    others = [
+        given | {"seed": 1},
+        given | {"length": ["LengthConfig", {"target": 65}]},
+        given | {"length": ["OtherConfig", {"target": 64}]},
+        given | {"data": "ac"},
+        given | {"more": None},
+    ]
+    assert 6 == len({key, *map(stage_key, others)})
+
+
+def test_the_key_follows_the_code_that_weights_depend_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is computed differently is another stage; how it is tracked is not."""
+    package = shutil.copytree(
+        PACKAGE, tmp_path / "tersely", ignore=shutil.ignore_patterns("__pycache__", "tiny")
+    )
+    monkeypatch.setattr(stage_store, "__file__", str(package / "training" / "stage_store.py"))
+    seen = [stage_key({})]
+
+    for name in (
+        "data/rows.py",
+        "objective/terms.py",
+        "policy/logprobs.py",
+        "rewards/length.py",
+        "rollout/decode.py",
+        "training/update.py",
+        "seeds.py",
+        "run.py",
+    ):
+        with (package / name).open("a") as file:
+            file.write("# another line\n")
+        seen.append(stage_key({}))
+    assert len(seen) == len(set(seen))
+
+    for name in ("tracking/store.py", "launch.py"):
+        with (package / name).open("a") as file:
+            file.write("# another line\n")
+    assert seen[-1] == stage_key({})
+
+
+def test_the_key_follows_the_versions_that_weights_depend_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = stage_key({})
+    for changed in ("mlx", "mlx-lm"):
+        with monkeypatch.context() as patch:
+            patch.setattr(stage_store, "version", lambda name, c=changed: "9" if name == c else "1")
+            assert key != stage_key({})
