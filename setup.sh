@@ -43,13 +43,14 @@ as_root() {
     fi
 }
 
-debian() { # debian PACKAGE: install it; false where that cannot be
-    command -v apt-get >/dev/null || return 1
+debian() { # debian PACKAGE: install it where that can be done
+    command -v apt-get >/dev/null || return 0
     say "installing the Debian package $1"
     apt="apt-get -q -y -o DPkg::Lock::Timeout=120"
     install="$apt install --no-install-recommends $1"
     as_root env DEBIAN_FRONTEND=noninteractive \
-        sh -c "$install || { $apt update && $install; }" >/dev/null 2>&1
+        sh -c "$install || { $apt update && $install; }" >/dev/null 2>&1 ||
+        say "that failed; by hand, as root: apt-get update && apt-get install $1"
 }
 
 make_venv() {
@@ -58,14 +59,14 @@ make_venv() {
         if find_python sys; then
             package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
         fi
-        debian "$package" || true
-        if ! find_python ensurepip && find_python sys; then
-            stop "$python cannot make virtual environments, it lacks ensurepip." \
-                "On Debian or Ubuntu: apt-get install $package (as root)"
-        fi
+        debian "$package"
     fi
-    find_python ensurepip || stop "no Python 3.11, 3.12 or 3.13 found${PYTHON:+ at PYTHON=$PYTHON}." \
-        "Install one, or say where it is: PYTHON=/path/to/python sh setup.sh"
+    if ! find_python ensurepip; then
+        find_python sys && stop "$python cannot make virtual environments: it lacks ensurepip," \
+            "which Debian and Ubuntu have in the package $package"
+        stop "no Python 3.11, 3.12 or 3.13 found${PYTHON:+ at PYTHON=$PYTHON}." \
+            "Install one, or say where it is: PYTHON=/path/to/python sh setup.sh"
+    fi
     say "making .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
 }
@@ -86,14 +87,13 @@ install_packages() {
 install_openblas() {
     loads="import ctypes; ctypes.CDLL('libopenblas.so.0')"
     if [ "$(uname)" != Linux ] || "$venv" -c "$loads" 2>/dev/null; then return; fi
-    debian libopenblas0 || true
+    debian libopenblas0
     "$venv" -c "$loads" 2>/dev/null ||
-        say "OpenBLAS is missing; all goes on without it, many times slower." \
-            "On Debian or Ubuntu: apt-get install libopenblas0 (as root)"
+        say "libopenblas.so.0 is missing; runs go on without it, many times slower"
 }
 
 install_wordnet() { # METEOR's synonyms: Debian's package, else a download
-    [ -e /usr/share/wordnet/data.noun ] || debian wordnet-base || true
+    [ -e /usr/share/wordnet/data.noun ] || debian wordnet-base
     "$venv" - <<'PYTHON' >&2
 from tersely.errors import CorpusMissing
 from tersely.rewards.wordnet import open_wordnet

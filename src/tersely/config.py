@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from tersely.data.generated import GeneratedConfig
 from tersely.data.jsonl import JsonlConfig
@@ -76,13 +76,13 @@ GROUPS = {
     "reward": Group(
         "what is rewarded beside length",
         {
-            "length": RewardConfig,
             "rouge": RougeConfig,
             "meteor": MeteorConfig,
             "bleu": BleuConfig,
             "meteor_rouge": MeteorRougeConfig,
             "meteor_bleu": MeteorBleuConfig,
             "bleu_rouge": BleuRougeConfig,
+            "length": RewardConfig,
         },
     ),
     "length": Group("the length term of the reward", {"absolute": LengthConfig}),
@@ -130,20 +130,19 @@ Any value can be set, for example: seed=1 trainer.steps=20 length.target=48
 
 
 def register() -> None:
-    """Tell Hydra the schemas, the help text and the resolvers; once, before composing."""
+    """Tell Hydra the schemas and the resolvers; once, before composing."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for name, group in GROUPS.items():
         for choice, schema in group.choices.items():
             store.store(group=f"schema/{name}", name=choice, node=schema)
-    text = HELP.format(groups=_group_lines()).replace("$", "$$")
-    store.store(
-        group="hydra/help",
-        name="tersely",
-        node={"app_name": "tersely", "header": "", "footer": "", "template": text},
-    )
     OmegaConf.register_new_resolver("job_slug", job_slug, replace=True)
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True, use_cache=True)
+
+
+def help_text() -> str:
+    """What `--help` prints."""
+    return HELP.format(groups=_group_lines())
 
 
 def _group_lines() -> str:
@@ -160,6 +159,11 @@ def load(tree: DictConfig) -> Config:
     """
     try:
         config = OmegaConf.to_object(tree)
+    except MissingMandatoryValue as error:
+        key = _first_line(error).rpartition(" ")[2]
+        raise ConfigError(
+            f"{key} has to be given, and this run has none; see `python train.py --help`"
+        ) from error
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from error
     assert isinstance(config, Config)

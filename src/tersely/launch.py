@@ -16,11 +16,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tersely.config import GROUPS
-from tersely.errors import TerselyError
+from tersely.errors import ConfigError, TerselyError
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TRACEBACKS_WANTED = os.environ.get(FULL_ERROR, "0") != "0"
@@ -46,21 +46,36 @@ def current_job(tree: DictConfig) -> Job:
     """The job that Hydra is running now; `tree` is its configuration."""
     config = HydraConfig.get()
     in_sweep = config.mode == RunMode.MULTIRUN
+    # As typed: a `${...}` in them refers to `tree`, not to Hydra's own configuration.
+    overrides = OmegaConf.to_container(config.overrides.task, resolve=False)
+    assert isinstance(overrides, list)
     return Job(
         folder=Path(config.runtime.output_dir),
-        overrides=tuple(config.overrides.task),
+        overrides=tuple(map(str, overrides)),
         seed=int(tree.seed),
-        choices={group: config.runtime.choices[group] for group in GROUPS},
+        choices={group: config.runtime.choices.get(group, "none") for group in GROUPS},
         sweep=Path(config.sweep.dir).name if in_sweep else None,
     )
 
 
-def guarded(main: Callable[[], None]) -> None:
+def guarded(main: Callable[[], None], help_text: str) -> None:
     """Run a Hydra application, with the errors of composing it shown as one paragraph."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text)  # Hydra's own help lists every group first, which takes a second
+        return
     # Hydra prints errors its own way and leaves with code 1, unless full errors are asked for.
     os.environ[FULL_ERROR] = "1"
     with mendable():
-        main()
+        try:
+            main()
+        except ValueError as error:
+            if HydraConfig.initialized():
+                raise
+            # What Hydra says of GROUP=null.
+            raise ConfigError(
+                f"{error}; name one of a group's choices, as in tracking=none, see "
+                "`python train.py --help`"
+            ) from error
 
 
 @contextmanager
@@ -90,14 +105,17 @@ def _composition_error(error: Exception) -> str:
     if error.__cause__ is not None:
         said += _worth_saying(error.__cause__)
     said = [line for line in said if not line.startswith("To append to your config")]
-    said[0] = said[0].removeprefix("Error merging override ")
+    said = said or [type(error).__name__]
+    said[0], mistaken, _ = (
+        said[0].removeprefix("Error merging override ").partition(" To override a value use")
+    )
+    if mistaken:
+        said.append("Write it without the +.")
     for place, line in enumerate(said):
         if line.startswith("Available options"):
             said[place:] = [f"{line} {', '.join(said[place + 1 :])}"]
             break
-    likely = _likely_key(said[0])
-    if likely:
-        said.append(f"Did you mean {likely}?")
+    said += _key_hint(said[0])
     said.append("See `python train.py --help`.")
     return " ".join(line if line[-1] in ".:?" else f"{line}." for line in said)
 
@@ -113,13 +131,17 @@ def _worth_saying(error: BaseException) -> list[str]:
     return kept
 
 
-def _likely_key(message: str) -> str | None:
-    """The existing key that is closest to the one in "Could not override 'KEY'"."""
+def _key_hint(message: str) -> list[str]:
+    """Where the key in "Could not override 'KEY'" belongs, or which key is closest to it."""
     if not message.startswith("Could not override"):
-        return None
-    known = ["seed", *GROUPS]
+        return []
+    key = message.split("'")[1]
+    choices_of: dict[str, list[str]] = {"seed": [], **{name: [] for name in GROUPS}}
     for name, group in GROUPS.items():
-        for schema in group.choices.values():
-            known += [f"{name}.{field.name}" for field in fields(schema)]
-    close = get_close_matches(message.split("'")[1], known, n=1)
-    return close[0] if close else None
+        for choice, schema in group.choices.items():
+            for field in fields(schema):
+                choices_of.setdefault(f"{name}.{field.name}", []).append(f"{name}={choice}")
+    if choices_of.get(key):
+        return [f"It is a key of {', '.join(choices_of[key])}."]
+    close = get_close_matches(key, choices_of, n=1)
+    return [f"Did you mean {close[0]}?"] if close else []

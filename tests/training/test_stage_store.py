@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,14 @@ from pathlib import Path
 from tersely.training.stage_store import shared_stage
 
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-store, seconds = Path(sys.argv[1]), float(sys.argv[2])
+store, may_finish = Path(sys.argv[1]), Path(sys.argv[2])
 
 def train(folder):
     folder.mkdir(parents=True)
     (folder / "half").write_text("written")
     print("training", flush=True)
-    time.sleep(seconds)
+    while not may_finish.exists():
+        time.sleep(0.01)
     (folder / "weights").write_text(str(os.getpid()))
 
 folder, trained = shared_stage(store, "0123456789abcdef", train)
@@ -38,9 +38,10 @@ print(trained, (folder / "weights").read_text(), flush=True)
 """
 
 
-def start(store: Path, seconds: float) -> subprocess.Popen[str]:
+def start(store: Path, may_finish: Path) -> subprocess.Popen[str]:
+    """A run whose training goes on until the file `may_finish` is there."""
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", JOB, str(store), str(seconds)],
+        [sys.executable, "-W", "error", "-c", JOB, str(store), str(may_finish)],
         env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -67,33 +68,41 @@ def test_the_second_run_finds_what_the_first_trained(tmp_path: Path) -> None:
 
 def test_of_runs_beside_each_other_one_trains_and_the_others_wait(tmp_path: Path) -> None:
     """Three processes; two of them say what they are waiting for."""
-    jobs = [start(tmp_path, 0.6) for _ in range(3)]
-    said = [job.communicate(timeout=60) for job in jobs]
+    store, may_finish = tmp_path / "store", tmp_path / "may finish"
+    trainer = start(store, may_finish)
+    assert trainer.stdout is not None
+    assert "training\n" == trainer.stdout.readline()
+    others = [start(store, may_finish) for _ in range(2)]
+    for other in others:
+        assert other.stderr is not None
+        assert f"waiting for the run that trains shared stage {KEY}" in other.stderr.readline()
 
-    assert [0, 0, 0] == [job.returncode for job in jobs]
-    results = [out.split()[-2:] for out, _ in said]
-    assert ["False", "False", "True"] == sorted(trained for trained, _ in results)
-    assert 1 == len({pid for _, pid in results})
-    waiting = [err for _, err in said if f"waiting for the run that trains shared stage {KEY}" in err]
-    assert 2 == len(waiting)
+    may_finish.touch()
+    results = [job.communicate(timeout=60)[0].split() for job in (trainer, *others)]
+
+    pid = str(trainer.pid)
+    assert [["True", pid], ["False", pid], ["False", pid]] == results
 
 
 def test_a_killed_run_leaves_the_stage_to_the_next_and_nothing_behind(tmp_path: Path) -> None:
     """SIGKILL in the middle: no handler runs, the lock goes with the process."""
-    dying = start(tmp_path, 60)
+    store, may_finish = tmp_path / "store", tmp_path / "may finish"
+    dying = start(store, may_finish)
     assert dying.stdout is not None
     assert "training\n" == dying.stdout.readline()
-    waiting = start(tmp_path, 0)
-    time.sleep(0.3)
-    assert not (tmp_path / KEY).exists()
+    waiting = start(store, may_finish)
+    assert waiting.stderr is not None
+    assert "waiting" in waiting.stderr.readline()
+    assert not (store / KEY).exists()
 
     dying.send_signal(signal.SIGKILL)
-    dying.communicate(timeout=10)
+    dying.communicate(timeout=30)
+    may_finish.touch()
     out, _ = waiting.communicate(timeout=30)
 
     assert ["training", "True", str(waiting.pid)] == out.split()
-    assert {KEY, f"{KEY}.lock"} == {path.name for path in tmp_path.iterdir()}
-    assert {"half", "weights"} == {path.name for path in (tmp_path / KEY).iterdir()}
+    assert {KEY, f"{KEY}.lock"} == {path.name for path in store.iterdir()}
+    assert {"half", "weights"} == {path.name for path in (store / KEY).iterdir()}
 
 
 def test_a_stage_that_fails_is_left_to_the_next_run(tmp_path: Path) -> None:
@@ -167,8 +176,9 @@ def test_the_key_follows_the_code_that_weights_depend_on(
 def test_the_key_follows_the_versions_that_weights_depend_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    key = stage_key({})
-    for changed in ("mlx", "mlx-lm"):
-        with monkeypatch.context() as patch:
-            patch.setattr(stage_store, "version", lambda name, c=changed: "9" if name == c else "1")
-            assert key != stage_key({})
+    keys = set()
+    for mlx, mlx_lm in (("1", "1"), ("2", "1"), ("1", "2")):
+        versions = {"mlx": mlx, "mlx-lm": mlx_lm}
+        monkeypatch.setattr(stage_store, "version", versions.__getitem__)
+        keys.add(stage_key({}))
+    assert 3 == len(keys)

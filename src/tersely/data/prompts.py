@@ -27,15 +27,16 @@ class PromptConfig:
 
     system: str = _SUMMARISE
     """System turn before the post; empty for a template without a system role."""
-    max_tokens: int = 512
+    max_tokens: int = 768
     """Longest prompt, in tokens of the policy's tokenizer, chat template included; at least 16.
-    The study's posts have up to 414 tokens."""
+    The study's posts have up to 414 tokens of its models; the embedded model's small vocabulary
+    needs about twice as many for real posts."""
 
     def __post_init__(self) -> None:
         if self.max_tokens < SHORTEST_LIMIT:
             raise ConfigError(
                 f"prompt.max_tokens must be at least {SHORTEST_LIMIT}, got {self.max_tokens}: a "
-                "chat template alone needs that many; 512 holds every post of the study"
+                "chat template alone needs that many; 768 is the default"
             )
 
 

@@ -44,10 +44,14 @@ def save_checkpoint(policy: Policy, folder: Path) -> None:
 
 
 def _replace(source: Path, target: Path) -> None:
-    if target.exists():
-        old = source.with_name(source.name + "-old")
-        os.replace(target, old)
+    if not target.exists():
         os.replace(source, target)
-        shutil.rmtree(old)
-    else:
+        return
+    old = source.with_name(source.name + "-old")
+    os.replace(target, old)
+    try:
         os.replace(source, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+    shutil.rmtree(old)

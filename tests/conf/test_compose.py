@@ -1,0 +1,179 @@
+"""Every file in conf/ is a choice that composes, loads and builds."""
+
+from collections.abc import Callable
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose
+from omegaconf import DictConfig, OmegaConf
+
+from tersely.config import GROUPS, Config, load, resolved_yaml
+from tersely.errors import CorpusMissing
+from tersely.records import Example, Group, Prompt, Rollout
+from tersely.rewards.mixture import Mixture
+from tersely.rollout.sampler import RolloutConfig
+from tersely.tracking.folder_run import FolderRun
+
+CONF = Path(__file__).parents[2] / "conf"
+FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
+CHOICES = [(path.parts[0], path.stem) for path in FILES if path.parts[0] in GROUPS]
+EXPERIMENTS = [path.stem for path in FILES if path.parts[0] == "experiment"]
+GIVEN = {
+    ("model", "local"): ("model.path=FOLDER",),
+    ("data", "jsonl"): ("data.path=FOLDER",),
+    ("strategy", "staged"): ("reward=rouge",),
+}
+"""What a choice cannot do without."""
+
+Composed = Callable[..., DictConfig]
+
+
+def test_conf_and_code_know_the_same_choices() -> None:
+    """In both directions; what is in no group is a preset or belongs to Hydra."""
+    assert {(name, choice) for name, group in GROUPS.items() for choice in group.choices} == set(
+        CHOICES
+    )
+    others = {path.parts[0] for path in FILES} - set(GROUPS)
+    assert {"config.yaml", "experiment", "hydra"} == others
+
+
+def test_the_default_of_a_group_is_its_first_choice() -> None:
+    """Readers of `--help` take the first for it."""
+    defaults: dict[str, str] = {}
+    for entry in yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]:
+        if isinstance(entry, dict):
+            defaults |= entry
+    for name, group in GROUPS.items():
+        assert next(iter(group.choices)) == defaults[name], name
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES, ids="=".join)
+def test_a_choice_composes_and_loads(group: str, choice: str, composed: Composed) -> None:
+    """To the class that stands for it, with the values of its file."""
+    given = GIVEN.get((group, choice), ())
+
+    config = load(composed(f"{group}={choice}", *given))
+
+    assert isinstance(config, Config)
+    assert GROUPS[group].choices[choice] is type(getattr(config, group))
+    values = yaml.safe_load((CONF / group / f"{choice}.yaml").read_text())
+    assert [f"/schema/{group}/{choice}@_here_"] == values.pop("defaults")
+    for key, value in values.items():
+        assert float(value) == pytest.approx(getattr(getattr(config, group), key)) if isinstance(
+            getattr(getattr(config, group), key), float
+        ) else value == getattr(getattr(config, group), key)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_composes_and_loads(experiment: str, composed: Composed) -> None:
+    """Each is a short difference from the default run, and differs from it."""
+    default, config = load(composed()), load(composed(f"experiment={experiment}"))
+    assert asdict(default) != asdict(config)
+    text = (CONF / "experiment" / f"{experiment}.yaml").read_text()
+    assert "# @package _global_" == text.splitlines()[0]
+
+
+def test_the_study_is_the_study(composed: Composed) -> None:
+    """One epoch of 2 prompts of 8 completions each, learning rate 2e-6, KL weight 1e-4, clip 0.2,
+    gradient norm 1, target 64, unsmoothed BLEU, on its own posts."""
+    config = load(composed("experiment=study"))
+    assert "mlx-community/Qwen2.5-0.5B-Instruct-bf16" == getattr(config.model, "repo", None)
+    assert (None, 1.0, 2, 2e-6) == (
+        config.trainer.steps,
+        config.trainer.epochs,
+        config.trainer.prompts_per_step,
+        config.trainer.learning_rate,
+    )
+    assert (8, 512) == (config.rollout.group_size, config.rollout.max_tokens)
+    assert (1e-4, 0.2, 0.2) == (config.loss.beta, config.loss.clip_low, config.loss.clip_high)
+    assert (1.0, 64) == (config.trainer.max_gradient_norm, config.length.target)
+    assert not config.reward.bleu_smooth
+    assert 1000 == config.trainer.steps_for(2000)
+
+
+@pytest.mark.parametrize("choice", GROUPS["reward"].choices)
+@pytest.mark.parametrize("strategy", GROUPS["strategy"].choices)
+def test_rewards_and_strategies_build_mixtures(
+    strategy: str, choice: str, composed: Composed
+) -> None:
+    """Each stage has the terms that it says it rewards, and scores a group with them."""
+    config = load(composed(f"reward={choice}", f"strategy={strategy}"))
+    if (strategy, choice) == ("staged", "length"):
+        return  # refused, see test_load_config
+    try:
+        quality = config.reward.quality()
+    except CorpusMissing:
+        pytest.skip("METEOR needs WordNet, which is not on this machine")
+    words = [] if choice == "length" else choice.replace("rouge", "rouge_l").split("_")
+    assert len({"rouge", "meteor", "bleu"} & set(words)) == len(quality)
+    group = Group(
+        Prompt(Example("id", "post", ("my dog ran off",)), (1, 2)),
+        tuple(Rollout((1,) * 65, (-1.0,) * 65, "stop", 0, "my dog ran away") for _ in range(2)),
+    )
+
+    for stage in config.strategy.stages(has_quality=bool(quality)):
+        terms = (
+            *((config.length.build(),) if stage.length else ()),
+            *(quality if stage.quality else ()),
+        )
+        scores = Mixture(terms).score(group)
+        assert 2 == len(scores.reward)
+        assert ("length" in scores.terms) == stage.length
+        assert (len(scores.terms) > stage.length) == stage.quality
+
+
+def test_the_other_parts_build(composed: Composed, tmp_path: Path) -> None:
+    """What needs no checkpoint and no corpus; the rest is built by tests of its own."""
+    config = load(composed("tracking=none", "data.train=3", "data.validation=2", "data.test=2"))
+
+    assert [-1.0, 1.0] == pytest.approx(config.advantage.build()([0.0, 1.0]))
+    assert callable(config.loss.build())
+    assert (3, 2, 2) == tuple(
+        len(getattr(config.data.build(), name)) for name in ("train", "validation", "test")
+    )
+    assert isinstance(config.tracking.build(tmp_path / "run", "name"), FolderRun)
+
+
+def test_the_tree_is_two_deep(composed: Composed) -> None:
+    """`loss.clip_low`, never deeper: a knob is typed in one go."""
+    for value in OmegaConf.to_container(composed()).values():  # type: ignore[union-attr]
+        if isinstance(value, dict):
+            assert not any(isinstance(inner, dict) for inner in value.values())
+
+
+def test_every_field_of_every_choice_is_documented() -> None:
+    """A docstring stands under each, in the class that adds it."""
+    import ast
+    import inspect
+
+    for group in GROUPS.values():
+        for schema in group.choices.values():
+            for kind in schema.__mro__:
+                if not is_dataclass(kind):
+                    continue
+                (tree,) = ast.parse(inspect.getsource(kind)).body
+                assert isinstance(tree, ast.ClassDef)
+                for statement, after in zip(tree.body, [*tree.body[1:], None], strict=True):
+                    if isinstance(statement, ast.AnnAssign):
+                        assert isinstance(after, ast.Expr), f"{kind.__name__}: {statement.lineno}"
+    assert fields(RolloutConfig)
+
+
+def test_the_resolved_text_gives_the_run_back(composed: Composed) -> None:
+    """What a run keeps of its configuration is all of it."""
+    tree = composed("length.target=48", "trainer.steps=${length.target}")
+    again = OmegaConf.merge(OmegaConf.structured(Config), composed())
+    kept = OmegaConf.create(resolved_yaml(tree))
+
+    assert "steps: 48" in resolved_yaml(tree)
+    assert load(tree) == load(OmegaConf.merge(again, kept))  # type: ignore[arg-type]
+
+
+def test_hydra_s_own_part_composes(composed: Composed) -> None:
+    """Logging, folders and callbacks, whose files lie in conf/hydra."""
+    tree = compose("config", return_hydra_config=True, overrides=["hydra.runtime.output_dir=out"])
+    assert "%(message)s" == tree.hydra.hydra_logging.formatters.short.format
+    assert "file" in tree.hydra.job_logging.handlers
+    assert "tersely.sweep.callback.SweepCallback" == tree.hydra.callbacks.sweep._target_

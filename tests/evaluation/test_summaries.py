@@ -1,0 +1,59 @@
+"""Greedy summaries of a split: every prompt answered, in its place."""
+
+import math
+from collections.abc import Sequence
+
+import pytest
+
+from tersely.evaluation import summaries
+from tersely.evaluation.summaries import Summary, greedy_summaries
+from tersely.policy.load import Policy
+from tersely.records import Example, Prompt
+from tersely.rollout.decode import decode
+
+LENGTHS = [30, 5, 17, 2, 44, 8, 29, 11, 3]
+PROMPTS = [
+    Prompt(Example(f"post {place}", "words", ("a reference",)), tuple(range(400, 400 + length)))
+    for place, length in enumerate(LENGTHS)
+]
+
+
+def write(policy: Policy, prompts: Sequence[Prompt] = PROMPTS, **more: object) -> list[Summary]:
+    return greedy_summaries(policy.model, policy.tokenizer, prompts, 10, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batch", [1, 4, 64])
+def test_each_summary_is_the_one_of_its_prompt_alone(
+    batch: int, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts are sorted by length and decoded in batches; the order that comes back is theirs."""
+    monkeypatch.setattr(summaries, "BATCH", batch)
+    tokens = [prompt.token_ids for prompt in PROMPTS]
+    free = decode(policy.model, tokens, 1, max_tokens=10, end_of_turn_ids=())
+    # The one real end is never the likeliest token of random weights; these two are at times.
+    ends = frozenset({free[0][0].token_ids[3], free[1][0].token_ids[5]})
+    policy.tokenizer.end_of_turn_ids = ends
+
+    written = write(policy)
+
+    assert [prompt.example for prompt in PROMPTS] == [summary.example for summary in written]
+    for prompt, summary in zip(PROMPTS, written, strict=True):
+        ((alone,),) = decode(
+            policy.model, [prompt.token_ids], 1, max_tokens=10, end_of_turn_ids=ends
+        )
+        assert policy.tokenizer.decode(alone.token_ids) == summary.text
+        assert (alone.finish_reason == "stop") == summary.stopped
+        assert len(alone.token_ids) - (alone.finish_reason == "stop") == summary.length
+    assert {True, False} == {summary.stopped for summary in written}
+
+
+def test_progress_is_how_many_are_done(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summaries, "BATCH", 4)
+    told: list[int] = []
+    write(policy, progress=told.append)
+    assert math.ceil(len(PROMPTS) / 4) == len(told)
+    assert [4, 8, 9] == told
+
+
+def test_no_prompts_no_summaries(policy: Policy) -> None:
+    assert [] == write(policy, [])
