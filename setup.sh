@@ -54,13 +54,11 @@ debian() { # debian PACKAGE: install it where that can be done
 }
 
 make_venv() {
-    if ! find_python ensurepip; then
-        package=python3-venv
-        if find_python sys; then
-            package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
-        fi
-        debian "$package"
+    package=python3-venv
+    if find_python sys; then
+        package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
     fi
+    find_python ensurepip || [ -n "${PYTHON:-}" ] || debian "$package"
     if ! find_python ensurepip; then
         find_python sys && stop "$python cannot make virtual environments: it lacks ensurepip," \
             "which Debian and Ubuntu have in the package $package"
@@ -109,7 +107,8 @@ case $extra in
 hub | test | dev) ;;
 *) stop "say nothing, test or dev, not $extra" ;;
 esac
-if ! suits "$venv" pip || [ "$("${PYTHON:-$venv}" --version)" != "$("$venv" --version)" ]; then
+if ! suits "$venv" pip ||
+    [ "$("${PYTHON:-$venv}" --version 2>/dev/null)" != "$("$venv" --version)" ]; then
     make_venv
 fi
 install_packages

@@ -26,7 +26,7 @@ def summary(text: str, length: int, stopped: bool = True, example: Example = PLA
 
 
 def test_each_metric_counts_the_best_reference() -> None:
-    """"the dog ran": 1 of 3 words of the first reference, 2 of 4 of the second."""
+    """ "the dog ran": 1 of 3 words of the first reference, 2 of 4 of the second."""
     (scored,) = score_summaries([summary("the dog ran", 3)], METRICS)
 
     assert {"shared": 0.5, "brevity": 1 / 3} == scored.overlap

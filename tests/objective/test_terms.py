@@ -37,9 +37,7 @@ def test_a_token_counts_as_clipped_exactly_where_its_gradient_is_0() -> None:
     for advantage in (1.0, -1.0):
         ratio, advantages = mx.array([ratios]), mx.array([[advantage]])
 
-        gradient = mx.grad(
-            lambda r, a=advantages: clipped_surrogate(r, a, 0.2, 0.2).sum()
-        )(ratio)
+        gradient = mx.grad(lambda r, a=advantages: clipped_surrogate(r, a, 0.2, 0.2).sum())(ratio)
 
         held = was_clipped(ratio, advantages, 0.2, 0.2)
         assert (gradient == 0).tolist() == (held == 1).tolist()

@@ -152,9 +152,7 @@ def test_the_end_of_turn_token_is_a_label(policy: Policy) -> None:
         return float(gradient["bias"][end])
 
     # d log p(token) / d logit(end) = [token is end] - p(end), summed over positions.
-    p_end = [
-        np.exp(softmax_logprobs(model, prompt, [*words[:t], end], 1.0)[-1]) for t in range(3)
-    ]
+    p_end = [np.exp(softmax_logprobs(model, prompt, [*words[:t], end], 1.0)[-1]) for t in range(3)]
     assert 1 - sum(p_end) == pytest.approx(gradient_of_end([*words, end]), rel=1e-4)
     assert -sum(p_end[:2]) == pytest.approx(gradient_of_end(words), rel=1e-4)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from tersely.errors import ConfigError, RolloutError
+from tersely.errors import ConfigError, ModelError, RolloutError
 from tersely.objective.advantages import ZScoreConfig
 from tersely.objective.config import GrpoConfig
 from tersely.policy.load import Policy
@@ -19,6 +19,7 @@ from tersely.rewards.mixture import Mixture, Term
 from tersely.rollout.local import LocalConfig
 from tersely.rollout.sampler import Sampler, Snapshot
 from tersely.training.config import TrainerConfig
+from tersely.training.order import PromptOrder
 from tersely.training.trainer import check_context, train
 
 Load = Callable[..., Policy]
@@ -95,12 +96,15 @@ def trained(
     seed: int = 5,
     target: int = 8,
     group_size: int = 4,
+    temperature: float = 1.0,
     slow: bool = False,
     sampler: Sampler | None = None,
     **trainer: Any,
 ) -> Kept:
     kept = Kept()
-    rollout = LocalConfig(group_size=group_size, max_tokens=12, prefetch=prefetch)
+    rollout = LocalConfig(
+        group_size=group_size, max_tokens=12, prefetch=prefetch, temperature=temperature
+    )
     sampler = sampler or rollout.build(policy, seed)
     train(
         policy,
@@ -189,12 +193,49 @@ def test_it_learns_the_length_that_is_rewarded(eager: Load, prompts: Sequence[Pr
     """Random weights write 5 tokens; one run is rewarded for 2 of them, the other for 12."""
 
     def length_after(target: int) -> float:
-        kept = trained(
-            eager(), prompts, steps=20, target=target, group_size=8, learning_rate=1e-2
-        )
+        kept = trained(eager(), prompts, steps=20, target=target, group_size=8, learning_rate=1e-2)
         return float(np.mean([step["length/mean"] for step in kept.metrics[-5:]]))
 
     assert length_after(target=2) + 2 < length_after(target=12)
+
+
+def test_each_step_samples_its_own_prompts_at_the_temperature_it_is_scored_at(
+    eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """In the order of the run's seed, so that another seed trains on other posts first."""
+    policy, seen = eager(), []
+    inner = LocalConfig(group_size=4, max_tokens=12, temperature=0.6).build(policy, 5)
+
+    class Seen:
+        def sample(self, prompts: Sequence[Prompt], snapshot: Snapshot, step: int) -> Any:
+            seen.append(list(prompts))
+            return inner.sample(prompts, snapshot, step)
+
+    kept = trained(policy, prompts, prefetch=0, seed=9, sampler=Seen(), temperature=0.6)
+
+    assert [PromptOrder(prompts, 2, seed=9)(step) for step in range(4)] == seen
+    assert all(step["loss/kl_sampler"] < 1e-6 for step in kept.metrics)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"learning_rate": 1e-3},
+        {"weight_decay": 0.1},
+        {"beta1": 0.5},
+        {"beta2": 0.5},
+        {"max_gradient_norm": 1e-3},
+    ],
+    ids=str,
+)
+def test_every_setting_reaches_the_optimizer(
+    changed: dict[str, float], eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """From the second step on at the latest; Adam's first hardly depends on its decays."""
+    usual, other = eager(), eager()
+    trained(usual, prompts, steps=3)
+    trained(other, prompts, steps=3, **changed)
+    assert weights(usual) != weights(other)
 
 
 def test_epochs_count_the_steps(eager: Load, prompts: Sequence[Prompt]) -> None:
@@ -234,11 +275,21 @@ def test_prompts_that_cannot_fit_are_refused_before_the_first_step(
     check_context(policy, prompts, 10**6)
 
 
+def test_a_tokenizer_of_another_model_is_refused(eager: Load, prompts: Sequence[Prompt]) -> None:
+    """MLX does not check ids; one that is far off ends the process without a word."""
+    policy = eager()
+    policy.config = policy.config | {"vocab_size": 335}
+    check_context(policy, prompts, 10)  # the largest id of any prompt is 334
+    policy.config = policy.config | {"vocab_size": 334}
+    with pytest.raises(ModelError, match="gives id 334, but the model knows 334 ids from 0 on"):
+        check_context(policy, prompts, 10)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({}, "exactly one of trainer.steps and trainer.epochs must be set, got steps=None"),
-        ({"steps": 4, "epochs": 1.0}, "got steps=4 and epochs=1.0; set the other to null"),
+        ({"steps": 4, "epochs": 1.0}, "got steps=4 and epochs=1.0; "),
         ({"steps": 0}, "trainer.steps must be at least 1, got 0"),
         ({"epochs": 0.0}, "trainer.epochs must be above 0, got 0.0"),
         ({"epochs": float("inf")}, "trainer.epochs must be above 0, got inf"),

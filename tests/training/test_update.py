@@ -266,7 +266,7 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
         rollouts = (group.rollouts[0], broken, *group.rollouts[2:])
         bad_batch = Batch(6, (Group(group.prompt, rollouts), *batch.groups[1:]))
 
-    with pytest.raises(TrainingDiverged, match="step [17] is not finite .* as they were before"):
+    with pytest.raises(TrainingDiverged, match=r"step [17] is not finite .* as they were before"):
         update.step(bad_batch, bad_advantages)
 
     assert all(not change.any() for change in moved(before, weights(policy)).values())

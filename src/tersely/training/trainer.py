@@ -8,7 +8,7 @@ from typing import Protocol
 import mlx.core as mx
 from mlx import optimizers
 
-from tersely.errors import ConfigError
+from tersely.errors import ConfigError, ModelError
 from tersely.objective.advantages import Advantage, AdvantageConfig
 from tersely.objective.config import LossConfig
 from tersely.policy.load import Policy
@@ -103,7 +103,15 @@ def _learn(
 
 
 def check_context(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) -> None:
-    """Raise `ConfigError` where prompt and completion cannot both fit the model's context."""
+    """Raise `ConfigError` where prompt and completion cannot both fit the model's context, and
+    `ModelError` where a prompt has ids that the model does not know."""
+    largest = max(max(prompt.token_ids) for prompt in prompts)
+    known = policy.config.get("vocab_size")
+    if isinstance(known, int) and largest >= known:
+        raise ModelError(
+            f"the tokenizer in {policy.folder} gives id {largest}, but the model knows {known} ids "
+            "from 0 on; take the tokenizer that the checkpoint was trained with"
+        )
     context = policy.context_length()
     longest = max(len(prompt.token_ids) for prompt in prompts)
     if context is not None and longest + max_tokens > context:
