@@ -48,7 +48,8 @@ class Rollout:
     token_ids: tuple[int, ...]
     """Sampled ids, the end-of-turn token included when it was sampled."""
     sampler_logprobs: tuple[float, ...]
-    """Log-probability of each id under the distribution it was drawn from, in nats."""
+    """Log-probability of each id under the sampling weights at the sampling temperature, in
+    nats; a nucleus (`rollout.top_p`) restricts the draw and is not in it."""
     finish_reason: FinishReason
     """`stop`: the policy ended its turn; `length`: the token limit cut it."""
     policy_version: int

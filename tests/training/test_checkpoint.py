@@ -69,11 +69,22 @@ def test_it_can_be_read_by_others(trained: Policy, tmp_path: Path) -> None:
     assert {
         "config.json",
         "model.safetensors",
-        "model.safetensors.index.json",
         "tokenizer.json",
         "tokenizer_config.json",
         "chat_template.jinja",
     } == {path.name for path in (tmp_path / "final").iterdir()}
+
+
+def test_weights_have_the_shapes_of_the_hub(trained: Policy, tmp_path: Path) -> None:
+    """Lfm2's convolutions are `[channels, 1, kernel]` there and `[channels, kernel, 1]` in MLX."""
+    save_checkpoint(trained, tmp_path / "final")
+    shapes = {
+        name: array.shape
+        for name, array in mx.load(str(tmp_path / "final" / "model.safetensors")).items()
+        if name.endswith("conv.conv.weight")
+    }
+    convolutions = {"qwen2": 0, "lfm2": 2}[trained.config["model_type"]]
+    assert [(64, 1, 3)] * convolutions == list(shapes.values())
 
 
 def test_an_older_one_is_replaced_whole(trained: Policy, tmp_path: Path) -> None:

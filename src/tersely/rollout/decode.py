@@ -38,13 +38,19 @@ class Transform:
     """Nucleus: the smallest set of tokens with at least this probability; 1 keeps all."""
 
     def logprobs(self, logits: mx.array) -> mx.array:
-        """Normalised log-probabilities `[N, V]` in float32 from logits `[N, V]`."""
+        """Normalised log-probabilities `[N, V]` in float32 from logits `[N, V]`.
+
+        Temperature included, nucleus not: the policy that is trained has no nucleus, and a
+        ratio against renormalised probabilities would be below 1 before any update (by the mass
+        outside: 0.3 at `top_p` 0.7, past any clip). The nucleus restricts the draw alone.
+        """
         logits = logits.astype(mx.float32) / self.temperature
-        logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-        if self.top_p >= 1.0:
-            return logprobs
-        kept = nucleus(logprobs, self.top_p)
-        return kept - mx.logsumexp(kept, axis=-1, keepdims=True)
+        return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+
+    def draw(self, logprobs: mx.array, key: mx.array) -> mx.array:
+        """Token ids `[N]` drawn from the nucleus of `logprobs` `[N, V]`."""
+        kept = logprobs if self.top_p >= 1.0 else nucleus(logprobs, self.top_p)
+        return mx.random.categorical(kept, key=key)
 
 
 PLAIN = Transform()
@@ -89,7 +95,7 @@ def decode(
             tokens = mx.argmax(logprobs, axis=-1)
         else:
             key, drawing = mx.random.split(key)
-            tokens = mx.random.categorical(logprobs, key=drawing)
+            tokens = transform.draw(logprobs, drawing)
         chosen = mx.take_along_axis(logprobs, tokens[:, None], axis=-1).squeeze(-1)
         mx.eval(tokens, chosen)
         _append(rows, live, tokens, chosen, end_of_turn_ids)

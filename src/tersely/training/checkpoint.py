@@ -25,12 +25,10 @@ def save_checkpoint(policy: Policy, folder: Path) -> None:
 
     An existing checkpoint at `folder` is replaced.
     """
-    from mlx_lm.utils import save_model
-
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        save_model(beside, policy.model)
+        _save_weights(policy, beside / "model.safetensors")
         config = {**policy.config, "torch_dtype": "float32", "dtype": "float32"}
         (beside / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
         for pattern in COPIED:
@@ -41,6 +39,19 @@ def save_checkpoint(policy: Policy, folder: Path) -> None:
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
+
+
+def _save_weights(policy: Policy, file: Path) -> None:
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+
+    weights = dict(tree_flatten(policy.model.parameters()))
+    if policy.config.get("model_type") == "lfm2":
+        # MLX has a convolution's channels last, the Hub's layout in the middle.
+        for name in weights:
+            if name.endswith("conv.conv.weight"):
+                weights[name] = mx.contiguous(weights[name].transpose(0, 2, 1))
+    mx.save_safetensors(str(file), weights, metadata={"format": "pt"})
 
 
 def _replace(source: Path, target: Path) -> None:
