@@ -39,7 +39,9 @@ def seconds_a_step(prefetch: int) -> dict[str, float]:
         part: statistics.median(step[f"time/{part}"] for step in steps)
         for part in ("sampling", "waiting", "updating")
     }
-    return parts | {"step": statistics.median(s["time/waiting"] + s["time/updating"] for s in steps)}
+    return parts | {
+        "step": statistics.median(s["time/waiting"] + s["time/updating"] for s in steps)
+    }
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The MLflow store: made once, found unwritable in time, addressed exactly."""
 
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -113,10 +114,11 @@ def test_the_store_is_addressed_by_an_absolute_path(
 
 
 def test_the_ui_command_is_the_lean_one(tmp_path: Path) -> None:
-    """One worker, no job runner, the store's own address."""
+    """This Python, one worker, no job runner, the store's own address."""
     assert (
         "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "
-        f"mlflow ui --workers 1 --backend-store-uri 'sqlite:///{tmp_path}/mlflow.db'"
+        f"{shlex.quote(sys.executable)} -m mlflow ui --workers 1 "
+        f"--backend-store-uri 'sqlite:///{tmp_path}/mlflow.db'"
     ) == MlflowTracking(folder=str(tmp_path)).ui_command()
 
 

@@ -181,7 +181,8 @@ def _download() -> str:
     Returns what it complained of, empty if nothing; whether WordNet is there now shows by itself.
     """
     log.info("WordNet is not on this machine; downloading it (11 MB)")
-    command = [sys.executable, "-m", "nltk.downloader", "--quiet", "--exit-on-error", "wordnet"]
+    downloader = ["nltk.downloader", "--quiet", "--exit-on-error", "wordnet"]
+    command = [sys.executable, "-W", "ignore", "-m", *downloader]
     try:
         done = subprocess.run(
             command,

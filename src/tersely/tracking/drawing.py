@@ -1,5 +1,6 @@
 """Panels and pictures, in plain matplotlib on the Agg canvas: no window, no global state."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
@@ -22,6 +23,8 @@ def draw(file: Path, panels: Sequence[Panel]) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    # It says at length that it has made its list of fonts.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)
     figure = Figure(figsize=(5.2 * len(panels), 3.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(1, len(panels), sharex=True, squeeze=False)

@@ -64,6 +64,7 @@ def train(
         max_gradient_norm=trainer.max_gradient_norm,
         temperature=rollout.temperature,
     )
+    mx.reset_peak_memory()
     order = PromptOrder(prompts, trainer.prompts_per_step, seed)
     advantages_of = advantage.build()
     with Prefetcher(sampler, order, ahead=rollout.prefetch, steps=steps) as rollouts:
