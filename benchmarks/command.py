@@ -40,7 +40,7 @@ def main(name: str) -> None:
                 "exit_code": done.returncode,
                 "seconds": round(seconds, 1),
                 "peak_memory_gb": round(peak / 1e9, 2),
-                "processors": len(os.sched_getaffinity(0)),
+                "processors": os.cpu_count(),
             },
             indent=1,
         )

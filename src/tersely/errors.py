@@ -7,8 +7,7 @@
     ├── CorpusMissing        a corpus that a metric needs (WordNet) is not on this machine
     ├── RolloutError         sampling failed; the message names the cause
     ├── TrainingDiverged     a loss, gradient or reward that is not a finite number
-    ├── TrackingError        the run store cannot be written
-    └── StageError           a shared stage failed, or the job that trained it died
+    └── TrackingError        the run store cannot be written
 
 A message says what is wrong, why it matters and what to set instead; the entry scripts print
 it as one paragraph and leave with exit code 2. Everything else is a defect and keeps its
@@ -46,7 +45,3 @@ class TrainingDiverged(TerselyError):
 
 class TrackingError(TerselyError):
     """The run store cannot be written."""
-
-
-class StageError(TerselyError):
-    """A shared stage failed, or the job that trained it died."""

@@ -104,13 +104,16 @@ def run_name(job: Job) -> str:
 
 def params(config: Config, job: Job) -> dict[str, str | int | float]:
     """The short values that tell runs apart; the whole configuration is an artifact."""
-    compared = ("model", "data", "prompt", "strategy", "reward", "length", "loss", "rollout")
+    left_out = {"tracking"}
     return {
-        **{group: job.choices[group] for group in compared},
+        **{group: choice for group, choice in job.choices.items() if group not in left_out},
         "seed": config.seed,
         "target": config.length.target,
         "group_size": config.rollout.group_size,
         "prompts_per_step": config.trainer.prompts_per_step,
+        "max_tokens": config.rollout.max_tokens,
+        "temperature": config.rollout.temperature,
+        "duration": config.trainer.duration(),
         "learning_rate": config.trainer.learning_rate,
         "beta": config.loss.beta,
     }

@@ -5,6 +5,7 @@ said in one paragraph. `HYDRA_FULL_ERROR=1` shows every traceback.
 """
 
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -63,6 +64,7 @@ def guarded(main: Callable[[], None], help_text: str) -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text)  # Hydra's own help lists every group first, which takes a second
         return
+    signal.signal(signal.SIGTERM, _terminate)
     # Hydra prints errors its own way and leaves with code 1, unless full errors are asked for.
     os.environ[FULL_ERROR] = "1"
     with mendable():
@@ -78,6 +80,11 @@ def guarded(main: Callable[[], None], help_text: str) -> None:
             ) from error
 
 
+def _terminate(number: int, frame: object) -> None:
+    # An exception, so that the run is marked KILLED on its way out.
+    raise SystemExit(128 + number)
+
+
 @contextmanager
 def mendable() -> Iterator[None]:
     """Turn an error that the user can mend into a paragraph and exit code 2.
@@ -86,6 +93,9 @@ def mendable() -> Iterator[None]:
     """
     try:
         yield
+    except KeyboardInterrupt:
+        print("\nInterrupted; the run's folder has what was measured so far.", file=sys.stderr)
+        raise SystemExit(130) from None
     except (TerselyError, HydraException, OmegaConfBaseException) as error:
         if TRACEBACKS_WANTED:
             raise

@@ -2,7 +2,10 @@
 
 import logging
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +14,9 @@ log = logging.getLogger(__name__)
 LINE_EVERY = 5.0
 """Seconds between two lines where there is no terminal."""
 
+STALL_SECONDS = 30.0
+"""A piece of work that takes longer is said in the log, and said again after each such time."""
+
 
 class Progress:
     """Counts up to a total; a context manager around the work."""
@@ -18,6 +24,7 @@ class Progress:
     def __init__(self, name: str, total: int, unit: str) -> None:
         self._name, self._total, self._unit = name, total, unit
         self._began = self._said = time.monotonic()
+        self._last = 0
 
     def __enter__(self) -> Self:
         from tqdm import tqdm
@@ -46,10 +53,30 @@ class Progress:
             self._bar.update(done - self._bar.n)
             return
         now = time.monotonic()
-        if now - self._said > LINE_EVERY or done == self._total:
-            left = (now - self._began) / done * (self._total - done)
-            words = "".join(f", {name} {value}" for name, value in said.items())
-            log.info(
-                f"{self._name}: {self._unit} {done} of {self._total}{words}, {left:.0f} s left"
-            )
+        if now - self._said > LINE_EVERY or done == self._total > self._last:
+            words = [f"{self._name}: {self._unit} {done} of {self._total}"]
+            words += [f"{name} {value}" for name, value in said.items()]
+            if done:
+                words.append(f"{(now - self._began) / done * (self._total - done):.0f} s left")
+            log.info(", ".join(words))
             self._said = now
+        self._last = done
+
+
+@contextmanager
+def watched(what: str) -> Iterator[None]:
+    """Around work that may stall: says `what` it is in the log if it takes long, and again."""
+    done = threading.Event()
+    began = time.monotonic()
+
+    def watch() -> None:
+        while not done.wait(STALL_SECONDS):
+            log.warning("%s; this has taken %.0f s so far", what, time.monotonic() - began)
+
+    watcher = threading.Thread(target=watch, name="watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()

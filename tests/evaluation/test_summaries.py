@@ -1,6 +1,5 @@
 """Greedy summaries of a split: every prompt answered, in its place."""
 
-import math
 from collections.abc import Sequence
 
 import pytest
@@ -51,8 +50,10 @@ def test_progress_is_how_many_are_done(policy: Policy, monkeypatch: pytest.Monke
     monkeypatch.setattr(summaries, "BATCH", 4)
     told: list[int] = []
     write(policy, progress=told.append)
-    assert math.ceil(len(PROMPTS) / 4) == len(told)
-    assert [4, 8, 9] == told
+    assert len(told) > len(PROMPTS) / 4  # within a batch too
+    assert sorted(told) == told
+    assert {4, 8, 9} <= set(told)
+    assert 9 == told[-1]
 
 
 def test_no_prompts_no_summaries(policy: Policy) -> None:

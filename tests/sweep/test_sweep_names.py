@@ -53,7 +53,7 @@ def test_a_sweep_has_one_name_in_all_its_processes(monkeypatch: pytest.MonkeyPat
     """The first call decides, and leaves it in the environment that processes inherit."""
     monkeypatch.setenv(SWEEP_VARIABLE, "")
     name = sweep_name()
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", name)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{3}", name)
     monkeypatch.setattr(names, "datetime", None)  # another look at the clock would fail
     assert name == sweep_name()
 

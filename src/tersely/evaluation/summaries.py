@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -35,7 +36,8 @@ def greedy_summaries(
 ) -> list[Summary]:
     """The most likely continuation of each prompt, token by token, in the prompts' order.
 
-    Prompts of like length are decoded together. `progress` is told how many are done.
+    Prompts of like length are decoded together. `progress` is told again and again how many
+    are done.
     """
     by_length = sorted(range(len(prompts)), key=lambda place: len(prompts[place].token_ids))
     written: dict[int, Summary] = {}
@@ -47,6 +49,7 @@ def greedy_summaries(
             group_size=1,
             max_tokens=max_tokens,
             end_of_turn_ids=tokenizer.end_of_turn_ids,
+            advanced=partial(_add, len(written), progress),
         )
         for place, (completion,) in zip(places, decoded, strict=True):
             stopped = completion.finish_reason == "stop"
@@ -59,3 +62,7 @@ def greedy_summaries(
         mx.clear_cache()
         progress(len(written))
     return [written[place] for place in range(len(prompts))]
+
+
+def _add(before: int, progress: Callable[[int], None], ended: int) -> None:
+    progress(before + ended)

@@ -20,14 +20,12 @@ def load_fast_blas(callers: int = 1) -> bool:
     """Make OpenBLAS answer MLX's float32 products where that helps; say so once in the log.
 
     `callers` is how many threads will compute at once; each product may use that share of the
-    processors. Returns whether it was loaded. Must run before `mlx.core` is first imported:
-    symbols that are bound stay bound.
+    processors; a later call changes that. Returns whether MLX will use it: only a call before
+    `mlx.core` is first imported can bring that about, symbols that are bound stay bound.
     """
     if platform.system() != "Linux":
         return False
-    if "mlx.core" in sys.modules:
-        log.debug("MLX is imported already; its BLAS stays as it is")
-        return False
+    first = "mlx.core" not in sys.modules
     try:
         library = ctypes.CDLL(OPENBLAS, mode=ctypes.RTLD_GLOBAL)
     except OSError:
@@ -40,5 +38,6 @@ def load_fast_blas(callers: int = 1) -> bool:
     # Products of two threads that both want every processor wait for each other.
     threads = max(1, len(os.sched_getaffinity(0)) // callers)
     library.openblas_set_num_threads(threads)
-    log.info("float32 products on the CPU run on OpenBLAS, each on %d processors", threads)
-    return True
+    if first:
+        log.info("float32 products on the CPU run on OpenBLAS, each on %d processors", threads)
+    return first

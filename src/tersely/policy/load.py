@@ -84,10 +84,11 @@ class HubModelConfig(ModelConfig):
         try:
             return Path(snapshot_download(self.repo, allow_patterns=patterns))
         except Exception as error:  # the hub client raises many kinds, all of them "not reached"
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
             raise ModelError(
                 f"{self.repo} is neither in the local Hub cache nor could it be fetched "
-                f"({type(error).__name__}); connect this machine once, or copy the checkpoint "
-                "here and set model=local model.path=FOLDER"
+                f"({reason}); connect this machine once, or copy the checkpoint here and set "
+                "model=local model.path=FOLDER"
             ) from error
 
 
@@ -135,6 +136,11 @@ def load_policy(folder: Path) -> Policy:
     from tersely.policy.tokenizer import load_tokenizer
 
     model, config = _load_model(folder, lazy=False)
+    if config.get("quantization") or config.get("quantization_config"):
+        raise ModelError(
+            f"the checkpoint in {folder} is quantized, and quantized weights cannot be trained: "
+            "an update would reach its norms and biases alone; take the bf16 or float32 original"
+        )
     model.set_dtype(mx.float32)
     mx.eval(model.parameters())
     tokenizer = load_tokenizer(folder, _end_ids(config))

@@ -1,7 +1,7 @@
 """Make the embedded model: tokenizer, architecture and supervised warm start, from nothing.
 
 `python -m tersely.policy.warm_start FOLDER` writes a checkpoint in the Hub's layout. The model
-learns to summarise the generated training posts in the manner of a small instruct model before
+learns to summarise generated training posts in the manner of a small instruct model before
 any reinforcement learning: with the right facts, but too wordy and of uneven length (see
 `data/wordy.py`). References and the other splits are never seen.
 """
@@ -67,7 +67,8 @@ class Recipe:
 
     posts: int = 24_000
     """Size of the training split that is generated for this; its first 2,000 posts are those of
-    a run, and no other split is touched. A smaller one is partly learnt by heart."""
+    a run, and no other split is touched. Seven passes over 2,000 posts instead gave a fact
+    coverage of 0.39 on those and of 0.30 on others."""
     brief_updates: int = 1400
     """Updates on short posts and the briefest summaries: nothing but facts, which is what takes
     longest to learn (to find them in the post and say them again)."""
@@ -239,6 +240,8 @@ def _save(model: "nn.Module", folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m tersely.policy.warm_start FOLDER")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     load_fast_blas()
     make(Path(sys.argv[1]))

@@ -4,7 +4,7 @@ Used for training rollouts and, without a random key, for greedy summaries. Rows
 are dropped from the batch, so that the last long completion does not carry the others along.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -78,12 +78,13 @@ def decode(
     end_of_turn_ids: Collection[int],
     transform: Transform = PLAIN,
     key: mx.array | None = None,
+    advanced: Callable[[int], None] = lambda ended: None,
 ) -> list[list[Completion]]:
     """Continue each of P prompts `group_size` times; returns P lists of G completions.
 
     A completion ends with an id of `end_of_turn_ids` (kept in its ids) or after `max_tokens`
     ids. Without a `key` the most likely token is taken; the same key, prompts and weights give
-    the same completions.
+    the same completions. `advanced` is told after every token how many completions have ended.
     """
     rows = [Completion() for _ in range(len(prompts) * group_size)]
     caches = _prefill(model, prompts, group_size)
@@ -100,6 +101,7 @@ def decode(
         mx.eval(tokens, chosen)
         _append(rows, live, tokens, chosen, end_of_turn_ids)
         going = [place for place, row in enumerate(live) if rows[row].finish_reason != "stop"]
+        advanced(len(rows) - len(going))
         if not going:
             break
         if len(going) < SHRINK_BELOW * len(live):

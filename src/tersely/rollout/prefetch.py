@@ -67,6 +67,8 @@ class Prefetcher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if any(job.running() for job in self._jobs):
+            log.info("waiting for the rollouts that are being sampled now")
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def publish(self, snapshot: Snapshot) -> None:

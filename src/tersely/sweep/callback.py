@@ -82,9 +82,13 @@ def finish(config: DictConfig) -> list[JobResult]:
 
 
 def links(tracking: TrackingConfig, results: Sequence[JobResult]) -> Links | None:
-    """None without a store, or without a run in it."""
+    """None without a store, or without a run in it, or where it does not answer any more."""
     run_ids = [result.run_id for result in results if result.run_id is not None]
-    compare = tracking.compare_url(run_ids) if run_ids else None
+    try:
+        compare = tracking.compare_url(run_ids) if run_ids else None
+    except TerselyError as error:
+        log.warning("the report has no link to MLflow: %s", error)
+        return None
     return None if compare is None else Links(tracking.ui_command(), compare)
 
 

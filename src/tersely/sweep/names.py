@@ -29,7 +29,7 @@ def sweep_name(given: str | None = None) -> str:
 
     Kept in the environment, so that every process of the sweep has the same name.
     """
-    name = given or os.environ.get(SWEEP_VARIABLE) or f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    name = given or os.environ.get(SWEEP_VARIABLE) or _now()
     os.environ[SWEEP_VARIABLE] = safe_name(name)
     return os.environ[SWEEP_VARIABLE]
 
@@ -41,3 +41,9 @@ def safe_name(text: str) -> str:
         return text
     digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
     return f"{cleaned[: LONGEST_SLUG - 9]}-{digest}"
+
+
+def _now() -> str:
+    """To the millisecond: commands of one script line begin in the same second."""
+    now = datetime.now()
+    return f"{now:%Y-%m-%d_%H-%M-%S}-{now.microsecond // 1000:03d}"

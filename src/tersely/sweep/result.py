@@ -65,9 +65,12 @@ def read_results(sweep_folder: Path) -> list[JobResult]:
 def final_rewards(folder: Path) -> dict[str, float]:
     """`reward/...` metric -> its mean over the last `LAST` training steps; empty without any.
 
-    A term that only an earlier stage measured is not in it.
+    Steps of an earlier stage, which rewarded other terms, are left out.
     """
     steps = {line["step"]: line for line in read_metrics(folder) if "reward/mean" in line}
-    last = [steps[step] for step in sorted(steps)[-LAST:]]
-    keys = {key for line in last for key in line if key.startswith("reward/")}
-    return {key: fmean(line[key] for line in last if key in line) for key in sorted(keys)}
+    rewards = [
+        {key: value for key, value in steps[step].items() if key.startswith("reward/")}
+        for step in sorted(steps)[-LAST:]
+    ]
+    last = [line for line in rewards if line.keys() == rewards[-1].keys()]
+    return {key: fmean(line[key] for line in last) for key in sorted(last[-1])} if last else {}

@@ -31,8 +31,8 @@ class TrainerConfig:
         if (self.steps is None) == (self.epochs is None):
             raise ConfigError(
                 "exactly one of trainer.steps and trainer.epochs must be set, got "
-                f"steps={self.steps} and epochs={self.epochs}; to train by epochs set "
-                "trainer.steps=null trainer.epochs=1"
+                f"steps={self.steps} and epochs={self.epochs}; for steps set trainer.steps=40 "
+                "trainer.epochs=null, for epochs trainer.steps=null trainer.epochs=1"
             )
         if self.steps is not None and self.steps < 1:
             raise ConfigError(f"trainer.steps must be at least 1, got {self.steps}")
@@ -52,6 +52,10 @@ class TrainerConfig:
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise ConfigError(f"trainer.{name} must lie in [0, 1), got {value}")
+
+    def duration(self) -> str:
+        """How long a stage is, in words."""
+        return f"{self.steps} steps" if self.steps is not None else f"{self.epochs} epochs"
 
     def steps_for(self, examples: int) -> int:
         """Updates of a stage over a training split of `examples` prompts."""

@@ -12,6 +12,7 @@ from tersely.errors import ConfigError, ModelError
 from tersely.objective.advantages import Advantage, AdvantageConfig
 from tersely.objective.config import LossConfig
 from tersely.policy.load import Policy
+from tersely.progress import watched
 from tersely.records import Batch, Prompt
 from tersely.rewards.mixture import Mixture
 from tersely.rollout.prefetch import Prefetcher
@@ -72,7 +73,8 @@ def train(
             rollouts.publish(Snapshot(policy.parameters(), version=step))
             sampled = rollouts.next_batch()
             began = time.perf_counter()
-            metrics = _learn(updater, mixture, advantages_of, sampled.batch, version=step)
+            with watched(f"step {step + 1} is scoring its rollouts and computing its update"):
+                metrics = _learn(updater, mixture, advantages_of, sampled.batch, version=step)
             updating = time.perf_counter() - began
             reporter.step(
                 step + 1,
