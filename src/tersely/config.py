@@ -34,7 +34,7 @@ from tersely.rewards.quality import RewardConfig
 from tersely.rewards.rouge import RougeConfig
 from tersely.rollout.local import LocalConfig
 from tersely.rollout.sampler import RolloutConfig
-from tersely.sweep import job_slug, sweep_name
+from tersely.sweep.names import job_slug, sweep_name
 from tersely.tracking.config import MlflowTracking, NoTracking, TrackingConfig
 from tersely.training.config import TrainerConfig
 from tersely.training.stages import JointConfig, StagedConfig, StrategyConfig

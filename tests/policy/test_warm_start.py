@@ -56,7 +56,9 @@ def test_its_tokenizer_encodes_any_text() -> None:
 
 def test_the_recipe_makes_such_a_checkpoint(tmp_path: Path) -> None:
     """From nothing, in the Hub's layout, and the same twice; two updates are enough to see."""
-    recipe = Recipe(posts=60, brief_updates=1, wordy_updates=1, posts_per_update=2, warmup_updates=1)
+    recipe = Recipe(
+        posts=60, brief_updates=1, wordy_updates=1, posts_per_update=2, warmup_updates=1
+    )
     for name in ("one", "two"):
         make(tmp_path / name, recipe)
     files = sorted(path.name for path in TINY.iterdir())
