@@ -99,8 +99,10 @@ def run(prepared: Prepared, tracker: Tracker, folder: Path) -> dict[str, float]:
             _train(prepared, stage, mixture, tracker, step)
         step += config.trainer.steps_for(len(prepared.train_prompts))
     _keep_checkpoint(policy, folder / "checkpoints" / "final", tracker)
-    after = _score_test_split(prepared, "after", tracker)
-    return before | after
+    results = before | _score_test_split(prepared, "after", tracker)
+    # Last, because MLflow opens its pages on the metric that came first: a reward, not this.
+    tracker.metrics(results, step=0)
+    return results
 
 
 def _keep_checkpoint(policy: Policy, checkpoint: Path, tracker: Tracker) -> None:
@@ -176,8 +178,6 @@ def _score_test_split(prepared: Prepared, when: str, tracker: Tracker) -> dict[s
         )
     scores = score_summaries(summaries, prepared.metrics)
     tracker.table(f"summaries_{when}", [each.row(when) for each in scores])
-    metrics = {
+    return {
         f"test/{when}/{name}": value for name, value in means(scores, config.length.target).items()
     }
-    tracker.metrics(metrics, step=0)
-    return metrics
