@@ -245,3 +245,16 @@ def test_a_hub_model_in_the_cache_needs_no_hub(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
 
     assert snapshot == HubModelConfig("someone/model").folder()
+
+
+def test_a_quantized_checkpoint_is_refused(copy: Path) -> None:
+    """Training it would move its norms and biases alone, in silence."""
+    from mlx_lm.utils import load_model, quantize_model, save_model
+
+    model, config = load_model(copy)
+    model, config = quantize_model(model, config, group_size=32, bits=4)
+    (copy / "model.safetensors").unlink()
+    save_model(copy, model)
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"quantized weights cannot be trained.*bf16"):
+        load_policy(copy)

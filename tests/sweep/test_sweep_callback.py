@@ -131,7 +131,7 @@ def test_a_sweep_with_failures_ends_with_its_report_and_exit_code_1(app: Path) -
     assert "- reward=broken tracking=none: ended without a result" in text
     assert re.search(r"\| rouge +\| joint +\| +0\.500 \| +- \| +0\.250 \|", text)
     assert "MLflow" not in text
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", report.parent.name)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{3}", report.parent.name)
     assert {"reward=rouge,tracking=none", "reward=broken,tracking=none"} == {
         file.parent.name for file in report.parent.glob("*/result.json")
     }

@@ -51,3 +51,13 @@ def test_the_final_reward_is_the_mean_of_the_last_five_steps(tmp_path: Path) -> 
 def test_a_run_without_training_has_no_final_reward(tmp_path: Path) -> None:
     """It failed before its first step."""
     assert {} == final_rewards(tmp_path)
+
+
+def test_short_stages_do_not_mix_in_the_final_reward(tmp_path: Path) -> None:
+    """Two steps on length at -0.4, two on ROUGE at 0.6: the end is 0.6, not their mean 0.1."""
+    with NoTracking().build(tmp_path, "a") as run:
+        for step in (1, 2):
+            run.metrics({"reward/mean": -0.4, "reward/length": -0.4}, step)
+        for step in (3, 4):
+            run.metrics({"reward/mean": 0.6, "reward/rouge": 0.6}, step)
+    assert {"reward/mean": 0.6, "reward/rouge": 0.6} == final_rewards(tmp_path)
