@@ -10,10 +10,10 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
+from tersely import progress
 from tersely.errors import RolloutError
 from tersely.records import Example, Group, Prompt
-from tersely.rollout import prefetch
-from tersely.rollout.prefetch import Prefetcher
+from tersely.rollout.prefetch import Prefetcher, Sampled
 from tersely.rollout.sampler import Snapshot
 
 
@@ -34,7 +34,7 @@ class RecordingSampler:
         return tuple(Group(prompt, ()) for prompt in prompts)
 
 
-def run(rollouts: Prefetcher, steps: int) -> list[prefetch.Sampled]:
+def run(rollouts: Prefetcher, steps: int) -> list[Sampled]:
     """The training loop, with nothing learned."""
     sampled = []
     for step in range(steps):
@@ -119,7 +119,7 @@ def test_a_stall_says_what_it_is_waiting_for(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Again and again while it lasts, and not otherwise; steps are counted from 1."""
-    monkeypatch.setattr(prefetch, "STALL_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "STALL_SECONDS", 0.05)
     sampler = RecordingSampler(lambda step: time.sleep(0.3) if step == 1 else None)
     with (
         caplog.at_level(logging.WARNING),
@@ -129,7 +129,7 @@ def test_a_stall_says_what_it_is_waiting_for(
 
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) >= 2
-    assert all(line.startswith("step 2 has waited") and "rollouts" in line for line in lines)
+    assert all(line.startswith("step 2 waits") and "rollouts" in line for line in lines)
 
 
 def test_sampling_and_waiting_are_timed_apart() -> None:

@@ -9,19 +9,17 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import mlx.core as mx
 
+from tersely.progress import watched
 from tersely.records import Batch, Prompt
 from tersely.rollout.sampler import Sampler, Snapshot
 
 log = logging.getLogger(__name__)
-
-STALL_SECONDS = 30.0
-"""A wait longer than this is said in the log, and said again after each further such time."""
 
 
 class Sampled(NamedTuple):
@@ -84,13 +82,8 @@ class Prefetcher:
         """The next step's batch, waiting for it if need be. Raises what sampling raised."""
         job = self._jobs.popleft()
         began = time.perf_counter()
-        while not wait([job], timeout=STALL_SECONDS).done:
-            log.warning(
-                "step %d has waited %.0f s for its rollouts, which are still being sampled",
-                self._next + 1,
-                time.perf_counter() - began,
-            )
-        batch, seconds = job.result()
+        with watched(f"step {self._next + 1} waits for its rollouts, which are being sampled"):
+            batch, seconds = job.result()
         self._next += 1
         return Sampled(batch, seconds, time.perf_counter() - began)
 
