@@ -51,7 +51,19 @@ def bench(session: nox.Session) -> None:
         session.run("python", f"benchmarks/{name}.py", *arguments)
         return
     for script in sorted(Path("benchmarks").glob("*.py")):
-        session.run("python", str(script))
+        # It makes environments of other projects, and has a session of its own.
+        if script.stem != "peers":
+            session.run("python", str(script))
+
+
+@nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """Compare one GRPO update with mlx-lm-lora, Unsloth and TRL; one environment each.
+
+    `nox -s peers -- --full` adds the shape of Qwen2.5-0.5B; `--quick` takes under a minute.
+    """
+    install(session, "--editable", ".")
+    session.run("python", "benchmarks/peers.py", *session.posargs)
 
 
 @nox.session(default=False)

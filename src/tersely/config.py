@@ -26,6 +26,7 @@ from tersely.errors import ConfigError
 from tersely.objective.advantages import AdvantageConfig, ZScoreConfig
 from tersely.objective.config import GrpoConfig, LossConfig
 from tersely.policy.load import HubModelConfig, LocalModelConfig, ModelConfig, TinyModelConfig
+from tersely.policy.tuning import FullConfig, LoraConfig, TuningConfig
 from tersely.rewards.bleu import BleuConfig
 from tersely.rewards.combined import BleuRougeConfig, MeteorBleuConfig, MeteorRougeConfig
 from tersely.rewards.length import LengthConfig
@@ -57,6 +58,7 @@ GROUPS = {
             "local": LocalModelConfig,
         },
     ),
+    "tuning": Group("which weights are trained", {"full": FullConfig, "lora": LoraConfig}),
     "data": Group(
         "posts and reference summaries",
         {"generated": GeneratedConfig, "jsonl": JsonlConfig, "smoltldr": SmolTldrConfig},
@@ -103,6 +105,7 @@ class Config:
     seed: int = 0
     """Everything random in a run follows from this number."""
     model: ModelConfig = MISSING
+    tuning: TuningConfig = MISSING
     data: DataConfig = MISSING
     prompt: PromptConfig = MISSING
     strategy: StrategyConfig = MISSING

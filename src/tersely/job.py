@@ -71,10 +71,12 @@ def recorded(job: Job) -> Iterator[Outcome]:
 
 def perform(config: Config, yaml: str, job: Job, outcome: Outcome) -> None:
     """Run `config` and track it. `yaml` is its resolved text, kept with the results."""
+    from tersely.policy.allocator import keep_freed_memory
     from tersely.policy.blas import load_fast_blas
 
     # Before anything imports MLX; with prefetching, sampling and updating compute at once.
     load_fast_blas(callers=2 if config.rollout.prefetch else 1)
+    keep_freed_memory()
     from tersely.run import prepare, run
     from tersely.tracking.curves import draw_curves
     from tersely.tracking.facts import capture_facts, keep_facts

@@ -72,6 +72,7 @@ def prepare(config: Config) -> Prepared:
     metrics = overlap_metrics(config.reward)
     splits = config.data.build()
     policy = config.model.build()
+    config.tuning.check(policy.model)
     prompts = {
         name: make_prompts(getattr(splits, name), policy.tokenizer, config.prompt, name)
         for name in ("train", "test")
@@ -94,9 +95,9 @@ def run(prepared: Prepared, tracker: Tracker, folder: Path) -> dict[str, float]:
     for stage, mixture in prepared.stages:
         log.info("stage %s: %s", stage.name, " + ".join(term.name for term in mixture.terms))
         if stage.shared:
-            _train_shared(prepared, stage, mixture, tracker, step)
+            _train_shared(prepared, stage, mixture, tracker, step, folder)
         else:
-            _train(prepared, stage, mixture, tracker, step)
+            _train(prepared, stage, mixture, tracker, step, folder)
         step += config.trainer.steps_for(len(prepared.train_prompts))
     _keep_checkpoint(policy, folder / "checkpoints" / "final", tracker)
     results = before | _score_test_split(prepared, "after", tracker)
@@ -117,11 +118,17 @@ def _keep_checkpoint(policy: Policy, checkpoint: Path, tracker: Tracker) -> None
 
 
 def _train(
-    prepared: Prepared, stage: Stage, mixture: Mixture, tracker: Tracker, first_step: int
+    prepared: Prepared,
+    stage: Stage,
+    mixture: Mixture,
+    tracker: Tracker,
+    first_step: int,
+    folder: Path,
 ) -> None:
     config, policy = prepared.config, prepared.policy
     steps = config.trainer.steps_for(len(prepared.train_prompts))
     seed = derive(config.seed, "stage", *stage.name.encode())
+    policy.attach(config.tuning, derive(seed, "init"))
     with StageProgress(stage.name, steps, tracker, first_step) as progress:
         train(
             policy,
@@ -134,18 +141,25 @@ def _train(
             loss=config.loss,
             seed=seed,
             reporter=progress,
+            skipped=folder / "skipped" / stage.name,
         )
+    policy.merge()
 
 
 def _train_shared(
-    prepared: Prepared, stage: Stage, mixture: Mixture, tracker: Tracker, first_step: int
+    prepared: Prepared,
+    stage: Stage,
+    mixture: Mixture,
+    tracker: Tracker,
+    first_step: int,
+    folder: Path,
 ) -> None:
     """Take the stage's checkpoint from the store, training it first if nobody has."""
     policy, config = prepared.policy, prepared.config
 
-    def train_into(folder: Path) -> None:
-        _train(prepared, stage, mixture, tracker, first_step)
-        save_checkpoint(policy, folder)
+    def train_into(stage_folder: Path) -> None:
+        _train(prepared, stage, mixture, tracker, first_step, folder)
+        save_checkpoint(policy, stage_folder)
 
     key = stage_key(
         {
@@ -156,16 +170,24 @@ def _train_shared(
             **{
                 # The type counts too: two losses may well have the same fields.
                 name: [type(getattr(config, name)).__name__, asdict(getattr(config, name))]
-                for name in ("prompt", "length", "advantage", "loss", "rollout", "trainer")
+                for name in (
+                    "tuning",
+                    "prompt",
+                    "length",
+                    "advantage",
+                    "loss",
+                    "rollout",
+                    "trainer",
+                )
             },
         }
     )
     store = Path(config.tracking.folder) / "stages"
-    folder, trained_here = shared_stage(store, key, train_into)
+    kept_in, trained_here = shared_stage(store, key, train_into)
     tracker.tags({"shared_stage": key, "shared_stage_trained_here": str(trained_here).lower()})
     if not trained_here:
-        log.info("stage %s: taken from %s, where an earlier run left it", stage.name, folder)
-        policy.model.update(load_policy(folder).parameters())
+        log.info("stage %s: taken from %s, where an earlier run left it", stage.name, kept_in)
+        policy.model.update(load_policy(kept_in).parameters())
 
 
 def _score_test_split(prepared: Prepared, when: str, tracker: Tracker) -> dict[str, float]:

@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from tersely.objective.terms import clipped_surrogate, k3, sequence_mean, was_clipped
+from tersely.objective.terms import clipped_surrogate, k3, was_clipped
 
 
 def test_clipped_surrogate_takes_the_worse_of_both() -> None:
@@ -67,10 +67,3 @@ def test_k3_is_an_unbiased_estimate_of_the_divergence() -> None:
 
     assert divergence == pytest.approx((mx.array(p) * estimates).sum().item(), rel=1e-5)
     assert (estimates >= 0).all().item()
-
-
-def test_sequence_mean_is_over_the_tokens_of_each_completion() -> None:
-    """(1 + 2) / 2 = 1.5 and (3 + 4 + 5 + 6) / 4 = 4.5; what stands in the padding is nothing."""
-    values = mx.array([[1.0, 2.0, 1e6, -1e6], [3.0, 4.0, 5.0, 6.0]])
-    mask = mx.array([[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
-    assert [1.5, 4.5] == sequence_mean(values, mask).tolist()

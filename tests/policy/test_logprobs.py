@@ -1,6 +1,7 @@
-"""The shared-prompt scoring against the plain one, and both against a softmax written out."""
+"""Scoring in all its short cuts against the plain path: every row with its prompt, whole logits,
+log-softmax."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -8,27 +9,88 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
-from mlx_lm.models import gemma3_text
+from mlx_lm.models import gemma2, gemma3_text, granite, qwen2
 from mlx_lm.models.cache import make_prompt_cache
 
 from tersely.policy.load import Policy
-from tersely.policy.logprobs import (
-    Scored,
-    can_share_prompt,
-    completion_logprobs,
-    completion_mask,
-    plain_logprobs,
-    shared_prompt_logprobs,
-)
+from tersely.policy.logprobs import Scorer, completion_logprobs, completion_mask, padded
 
-PROMPTS = [[5, 9, 301, 77, 8], [1000 + 7 * n for n in range(30)], [2047, 3]]
-"""P = 3, of 5, 30 and 2 tokens: 2 is the shortest that is allowed."""
+PROMPTS = [[5, 9, 301, 77, 8], [1000 + 7 * n for n in range(30)], [2047, 3], [77]]
+"""P = 4, of 5, 30, 2 and 1 tokens; one token leaves no state to share."""
 COMPLETIONS = [
     [[4, 8, 15, 16, 23, 42, 2], [11, 2], [600, 601, 602]],
     [[2], [2], [2]],
     [[900] * 12, [2], [31, 41, 59]],
+    [[2], [7, 7, 2], [1, 2, 3, 4]],
 ]
 """G = 3, ragged, one whole group of single tokens."""
+SIXTEEN = [[(37 * row + 11 * at) % 2048 for at in range(1 + row % 9)] for row in range(16)]
+"""A group of 16 with 1 to 9 tokens."""
+
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "intermediate_size": 64,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "rms_norm_eps": 1e-6,
+    "vocab_size": 2048,
+}
+
+
+def untied() -> nn.Module:
+    """Qwen2 with an LM head of its own."""
+    return qwen2.Model(
+        qwen2.ModelArgs(model_type="qwen2", tie_word_embeddings=False, **SMALL)  # type: ignore[arg-type]
+    )
+
+
+def windowed() -> nn.Module:
+    """Gemma 3, two of whose three layers remember the last 8 tokens only: half of PROMPTS and a
+    completion are longer."""
+    return gemma3_text.Model(
+        gemma3_text.ModelArgs(
+            model_type="gemma3_text",
+            head_dim=16,
+            sliding_window=8,
+            sliding_window_pattern=3,
+            **SMALL,  # type: ignore[arg-type]
+        )
+    )
+
+
+def capped() -> nn.Module:
+    """Gemma 2 keeps its logits between -2 and 2 here; its caches can be shared."""
+    return gemma2.Model(
+        gemma2.ModelArgs(
+            model_type="gemma2",
+            head_dim=16,
+            final_logit_softcapping=2.0,
+            **SMALL,  # type: ignore[arg-type]
+        )
+    )
+
+
+def scaled() -> nn.Module:
+    """Granite divides its logits, by 3 here."""
+    return granite.Model(
+        granite.ModelArgs(
+            model_type="granite",
+            logits_scaling=3.0,
+            attention_multiplier=0.25,
+            embedding_multiplier=2.0,
+            residual_multiplier=0.5,
+            max_position_embeddings=128,
+            attention_bias=False,
+            mlp_bias=False,
+            rope_theta=1e4,
+            **SMALL,  # type: ignore[arg-type]
+        )
+    )
+
+
+OTHERS = {untied: (True, True), windowed: (False, True), capped: (True, False), scaled: (True, False)}
+"""Whether they share a prompt and whether their LM head is fused."""
 
 
 def sharpen(model: nn.Module) -> nn.Module:
@@ -37,13 +99,45 @@ def sharpen(model: nn.Module) -> nn.Module:
     return model
 
 
+def plain_logprobs(
+    model: nn.Module, prompt: Sequence[int], completion: Sequence[int], temperature: float
+) -> mx.array:
+    """`[T]`: one sequence, no cache, no padding, logits at all positions."""
+    logits = model(mx.array([[*prompt, *completion]]))[0] / temperature
+    logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    places = mx.arange(len(completion)) + len(prompt) - 1
+    return logprobs[places, mx.array(completion)]
+
+
 def softmax_logprobs(
     model: nn.Module, prompt: list[int], completion: list[int], temperature: float
-) -> list[float]:
-    """One sequence, no cache, no padding, log-softmax in float64."""
+) -> np.ndarray:
+    """`[T]`: the same with a softmax in float64."""
     logits = np.array(model(mx.array([prompt + completion]))[0], dtype=np.float64) / temperature
     logprobs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
-    return [logprobs[len(prompt) - 1 + t, token] for t, token in enumerate(completion)]
+    return logprobs[len(prompt) - 1 + np.arange(len(completion)), completion]
+
+
+def assert_logprobs(
+    model: nn.Module,
+    prompts: list[list[int]],
+    completions: list[list[list[int]]],
+    temperature: float,
+) -> None:
+    scored = completion_logprobs(model, prompts, completions, temperature)
+    longest = max(len(completion) for group in completions for completion in group)
+    shape = (len(prompts), len(completions[0]), longest)
+    assert shape == scored.logprobs.shape == scored.mask.shape
+    assert mx.float32 == scored.logprobs.dtype == scored.mask.dtype
+    for p, (prompt, group) in enumerate(zip(prompts, completions, strict=True)):
+        for g, completion in enumerate(group):
+            expected = softmax_logprobs(model, prompt, completion, temperature)
+            actual = np.array(scored.logprobs[p, g])
+            # Logits reach 20: float32 is 2e-6 off in each, the plain path 1.4e-5 in a logprob.
+            np.testing.assert_allclose(actual[: len(completion)], expected, rtol=1e-5, atol=3e-5)
+            assert not actual[len(completion) :].any()
+            mask = [1.0] * len(completion) + [0.0] * (longest - len(completion))
+            assert mask == scored.mask[p, g].tolist()
 
 
 def gradient_of(model: nn.Module, loss: Callable[[nn.Module], mx.array]) -> dict[str, np.ndarray]:
@@ -58,70 +152,137 @@ def assert_same_gradient(one: dict[str, np.ndarray], other: dict[str, np.ndarray
         assert off <= 1e-5 * np.linalg.norm(expected), name
 
 
+def assert_gradient(
+    model: nn.Module, prompt: list[int], group: list[list[int]], temperature: float
+) -> None:
+    """Of an uneven sum of the group's log-probabilities, in every parameter."""
+    length = max(map(len, group))
+    weights = mx.random.normal((len(group), length), key=mx.random.key(0))
+
+    def short(model: nn.Module) -> mx.array:
+        return (completion_logprobs(model, [prompt], [group], temperature).logprobs * weights).sum()
+
+    def plain(model: nn.Module) -> mx.array:
+        rows = [
+            (plain_logprobs(model, prompt, completion, temperature) * own[: len(completion)]).sum()
+            for completion, own in zip(group, weights, strict=True)
+        ]
+        return mx.stack(rows).sum()
+
+    assert_same_gradient(gradient_of(model, plain), gradient_of(model, short))
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_every_token_has_the_logprob_of_a_softmax_written_out(
     policy: Policy, temperature: float
 ) -> None:
     """Several prompts of different length, ragged groups, both architectures."""
     model = sharpen(policy.model)
-
-    scored = completion_logprobs(model, PROMPTS, COMPLETIONS, temperature)
-
-    assert (3, 3, 12) == scored.logprobs.shape == scored.mask.shape
-    assert mx.float32 == scored.logprobs.dtype == scored.mask.dtype
-    for p, (prompt, group) in enumerate(zip(PROMPTS, COMPLETIONS, strict=True)):
-        for g, completion in enumerate(group):
-            expected = softmax_logprobs(model, prompt, completion, temperature)
-            actual = np.array(scored.logprobs[p, g])
-            np.testing.assert_allclose(actual[: len(completion)], expected, rtol=1e-5, atol=1e-5)
-            assert not actual[len(completion) :].any()
-            assert len(completion) == scored.mask[p, g].sum().item()
+    scorer = Scorer(model)
+    assert (True, True) == (scorer.shares_prompt, scorer.fuses_head)
+    assert_logprobs(model, PROMPTS, COMPLETIONS, temperature)
 
 
-def test_shared_prompt_and_plain_path_agree_in_logprobs_and_gradient(policy: Policy) -> None:
-    """One pass over the prompt for a whole group changes time, never the numbers."""
+@pytest.mark.parametrize("size", [1, 16])
+def test_groups_of_1_and_of_16(size: int, policy: Policy) -> None:
     model = sharpen(policy.model)
-    assert can_share_prompt(model)
-    weights = mx.random.normal((3, 12), key=mx.random.key(0))
+    assert_logprobs(model, PROMPTS[:1], [SIXTEEN[-size:]], 0.7)
+    assert_gradient(model, PROMPTS[0], SIXTEEN[-size:], 0.7)
 
-    for prompt, group in zip(PROMPTS, COMPLETIONS, strict=True):
-        mask = completion_mask(group, 12)
 
-        def loss(
-            model: nn.Module,
-            path: Callable[..., mx.array],
-            prompt: list[int] = prompt,
-            group: list[list[int]] = group,
-            mask: mx.array = mask,
-        ) -> mx.array:
-            return (path(model, prompt, group, 12, 0.7) * mask * weights).sum()
+@pytest.mark.parametrize("place", range(4), ids=lambda place: f"prompt_of_{len(PROMPTS[place])}")
+def test_the_gradient_is_that_of_the_plain_path(place: int, policy: Policy) -> None:
+    """In every leaf, the embedding's included, which both ends of the model and the prompt share."""
+    assert_gradient(sharpen(policy.model), PROMPTS[place], COMPLETIONS[place], 0.7)
 
-        shared = np.array(shared_prompt_logprobs(model, prompt, group, 12, 0.7) * mask)
-        plain = np.array(plain_logprobs(model, prompt, group, 12, 0.7) * mask)
-        np.testing.assert_allclose(shared, plain, rtol=1e-5, atol=1e-5)
-        assert_same_gradient(
-            gradient_of(model, lambda model, loss=loss: loss(model, plain_logprobs)),
-            gradient_of(model, lambda model, loss=loss: loss(model, shared_prompt_logprobs)),
-        )
+
+@pytest.mark.parametrize("make", OTHERS, ids=lambda make: make.__name__)
+def test_other_architectures_take_the_short_cuts_that_they_can(
+    make: Callable[[], nn.Module],
+) -> None:
+    """And are right whichever these are."""
+    model = sharpen(make())
+    scorer = Scorer(model)
+    assert OTHERS[make] == (scorer.shares_prompt, scorer.fuses_head)
+    assert_logprobs(model, PROMPTS, COMPLETIONS, 0.8)
+    assert_gradient(model, PROMPTS[1], COMPLETIONS[2], 0.8)
+
+
+@pytest.mark.parametrize("make", [untied, scaled], ids=lambda make: make.__name__)
+def test_entropy_is_that_of_the_distribution_each_token_is_drawn_from(
+    make: Callable[[], nn.Module],
+) -> None:
+    """-sum p log p at the temperature, 0 for padding, with and without a fused head."""
+    model = sharpen(make())
+    prompt, group = PROMPTS[0], COMPLETIONS[0]
+    scorer = Scorer(model, temperature=0.6)
+
+    scores = scorer.score(prompt, scorer.state_of(prompt), group, 9, entropy=True)
+
+    assert scores.entropy is not None
+    assert (3, 9) == scores.entropy.shape
+    for row, completion in enumerate(group):
+        logits = np.array(model(mx.array([prompt + completion]))[0], dtype=np.float64) / 0.6
+        p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+        expected = -(p * np.log(p)).sum(axis=-1)[len(prompt) - 1 :][: len(completion)]
+        actual = np.array(scores.entropy[row])
+        np.testing.assert_allclose(actual[: len(completion)], expected, rtol=1e-5)
+        assert not actual[len(completion) :].any()
+    assert scorer.score(prompt, scorer.state_of(prompt), group, 9).entropy is None
+
+
+@pytest.mark.parametrize("block", [1, 100, 2048])
+def test_rows_of_the_vocabulary_at_once_change_nothing(block: int, policy: Policy) -> None:
+    model = sharpen(policy.model)
+    prompt, group = PROMPTS[0], COMPLETIONS[0]
+
+    def scores(block: int | None) -> np.ndarray:
+        scorer = Scorer(model, 0.7, block)
+        return np.array(scorer.score(prompt, scorer.state_of(prompt), group, 7).logprobs)
+
+    np.testing.assert_allclose(scores(None), scores(block), rtol=1e-5, atol=1e-6)
 
 
 def test_padding_contributes_nothing(policy: Policy) -> None:
-    """The gradient of a short and a long completion together is the sum of each alone."""
+    """The gradient of a short and a long completion together is the sum of each alone, and a
+    length beyond the longest changes neither scores nor gradient."""
     model = sharpen(policy.model)
     prompt, short, long = PROMPTS[0], [31, 2], [900, 7, 7, 61, 5, 2]
 
-    def total(model: nn.Module, group: list[list[int]]) -> mx.array:
-        return completion_logprobs(model, [prompt], [group]).logprobs.sum()
+    def total(model: nn.Module, group: list[list[int]], length: int = 6) -> mx.array:
+        scorer = Scorer(model)
+        return scorer.score(prompt, scorer.state_of(prompt), group, length).logprobs.sum()
 
     together = gradient_of(model, lambda model: total(model, [short, long]))
+    wider = gradient_of(model, lambda model: total(model, [short, long], 24))
     alone = [gradient_of(model, lambda model, c=c: total(model, [c])) for c in (short, long)]
 
     assert_same_gradient({name: alone[0][name] + alone[1][name] for name in alone[0]}, together)
+    assert_same_gradient(together, wider)
     np.testing.assert_allclose(
         np.array(completion_logprobs(model, [prompt], [[short]]).logprobs[0, 0]),
         np.array(completion_logprobs(model, [prompt], [[short, long]]).logprobs[0, 0, :2]),
         rtol=1e-5,
     )
+
+
+def test_the_prompt_goes_through_the_model_once(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 30 tokens, 29 once and the last with the completions: 4 rows of 1 + 8 - 1 positions."""
+    trunk, shapes = policy.model.model, []
+    scorer = Scorer(policy.model)
+    call = type(trunk).__call__
+
+    def counted(self: nn.Module, inputs: mx.array, *args: Any, **kwargs: Any) -> mx.array:
+        shapes.append(inputs.shape)
+        return call(self, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(type(trunk), "__call__", counted)
+    state = scorer.state_of(PROMPTS[1])
+    scorer.score(PROMPTS[1], state, [[1, 2, 3]] * 4, 8)
+
+    assert [(1, 29), (4, 8)] == shapes
 
 
 class Biased(nn.Module):
@@ -157,37 +318,12 @@ def test_the_end_of_turn_token_is_a_label(policy: Policy) -> None:
     assert -sum(p_end[:2]) == pytest.approx(gradient_of_end(words), rel=1e-4)
 
 
-def test_a_layer_with_another_cache_takes_the_plain_path() -> None:
-    """Gemma 3 keeps a rotating window, which cannot be shared; its scores are right even so,
-    with a prompt longer than the window."""
-    model = gemma3_text.Model(
-        gemma3_text.ModelArgs(
-            model_type="gemma3_text",
-            hidden_size=32,
-            num_hidden_layers=3,
-            intermediate_size=64,
-            num_attention_heads=2,
-            head_dim=16,
-            vocab_size=2048,
-            sliding_window=8,
-            sliding_window_pattern=3,
-        )
-    )
-    assert not can_share_prompt(model)
-
-    scored: Scored = completion_logprobs(model, PROMPTS, COMPLETIONS, 0.8)
-
-    for p, (prompt, group) in enumerate(zip(PROMPTS, COMPLETIONS, strict=True)):
-        for g, completion in enumerate(group):
-            np.testing.assert_allclose(
-                np.array(scored.logprobs[p, g, : len(completion)]),
-                softmax_logprobs(model, prompt, completion, 0.8),
-                rtol=1e-5,
-                atol=1e-5,
-            )
-
-
 def test_a_completion_list_for_each_prompt_is_asked_for(policy: Policy) -> None:
     """Prompts and groups that do not pair up are a defect, not a shorter result."""
     with pytest.raises(ValueError, match="shorter"):
         completion_logprobs(policy.model, PROMPTS, COMPLETIONS[:2])
+
+
+def test_rows_are_padded_with_nothing() -> None:
+    assert [[1, 0, 0], [1, 1, 1]] == completion_mask([[7], [0, 0, 0]], 3).tolist()
+    assert [[-1.5, 0, 0], [-1.0, -2.0, 0]] == padded([[-1.5], [-1.0, -2.0]], 3).tolist()

@@ -87,6 +87,16 @@ def test_weights_have_the_shapes_of_the_hub(trained: Policy, tmp_path: Path) -> 
     assert [(64, 1, 3)] * convolutions == list(shapes.values())
 
 
+def test_weights_are_float32_whatever_the_policy_computes_in(
+    trained: Policy, tmp_path: Path
+) -> None:
+    """As the config says."""
+    trained.model.set_dtype(mx.bfloat16)
+    save_checkpoint(trained, tmp_path / "final")
+    saved = mx.load(str(tmp_path / "final" / "model.safetensors"))
+    assert {mx.float32} == {array.dtype for array in saved.values()}
+
+
 def test_an_older_one_is_replaced_whole(trained: Policy, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "down" / "final"
     save_checkpoint(trained, folder)

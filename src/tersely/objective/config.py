@@ -1,14 +1,14 @@
 """The Hydra group `loss`. Apart from `losses`, so that composing a run does not import MLX."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tersely.errors import ConfigError
+from tersely.objective.aggregation import Aggregation
 
 if TYPE_CHECKING:
-    from tersely.objective.losses import GroupLoss, GroupTokens
+    from tersely.objective.losses import Loss
 
 
 @dataclass
@@ -21,6 +21,9 @@ class LossConfig:
     """The ratio is held at `1 + clip_high` for tokens that should become likelier; above 0."""
     beta: float = 1e-4
     """Weight of the KL to the reference, per token in nats; 0 needs no reference copy."""
+    aggregation: Aggregation = Aggregation.sequence_mean
+    """How losses of tokens become one number: `sequence_mean` (GRPO), `token_mean` (DAPO) or
+    `constant` (Dr. GRPO, divided by `rollout.max_tokens`)."""
 
     def __post_init__(self) -> None:
         if not 0 < self.clip_low < 1:
@@ -33,16 +36,16 @@ class LossConfig:
                 "the policy away from its reference; the study uses 1e-4"
             )
 
-    def build(self) -> "Callable[[GroupTokens], GroupLoss]":
-        """The loss of one group."""
+    def build(self) -> "Loss":
+        """The loss of some rollouts of a batch."""
         raise NotImplementedError
 
 
 @dataclass
 class GrpoConfig(LossConfig):
-    """`loss=grpo`: token-level clipped surrogate, averaged by completion, then by group."""
+    """`loss=grpo`: token-level clipped surrogate with KL to the reference."""
 
-    def build(self) -> "Callable[[GroupTokens], GroupLoss]":
+    def build(self) -> "Loss":
         """See `losses.grpo`."""
         from tersely.objective.losses import grpo
 

@@ -1,66 +1,104 @@
-"""Losses: what the update makes smaller."""
+"""Losses: what the update makes smaller.
 
+A loss is computed on chunks of a batch, and everything it returns adds up over them: each token
+comes with its weight in the whole batch (`aggregation`).
+"""
+
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import mlx.core as mx
 
-from tersely.objective.terms import clipped_surrogate, k3, sequence_mean, was_clipped
+from tersely.objective.terms import clipped_surrogate, k3, was_clipped
 
 
-class GroupLoss(NamedTuple):
-    """The loss of one group and what is logged of it; every field a float32 scalar."""
+class LossParts(NamedTuple):
+    """The share that some rollouts have in the loss of their batch, and in what is logged of it.
+    Every field is a float32 scalar and adds up over the chunks of a batch."""
 
     total: mx.array
     surrogate: mx.array
     kl_reference: mx.array
-    """Mean k3 estimate of KL(policy || reference), in nats a token; 0 without a reference."""
+    """k3 estimate of KL(policy || reference), in nats, weighted as the loss is; 0 without a
+    reference."""
     ratio_mean: mx.array
-    """Mean of policy / sampler probability over tokens."""
+    """Mean of policy / proximal probability over tokens."""
     kl_sampler: mx.array
     """Mean k3 estimate of KL(policy || sampler), in nats a token."""
     clip_share: mx.array
     """Share of tokens whose ratio the clip holds back."""
 
 
-class GroupTokens(NamedTuple):
-    """Everything the loss of one group is made of; `[G, T]` float32 unless said."""
+class LossInputs(NamedTuple):
+    """All that a loss needs of R rollouts beside the policy's log-probabilities; `[R, T]`
+    float32 unless said."""
 
-    policy_logprobs: mx.array
+    proximal_logprobs: mx.array
+    """What the ratio is taken against: the policy as it was before the first update on this
+    batch, or the sampler's word where the batch is used for one update only."""
     sampler_logprobs: mx.array
     reference_logprobs: mx.array | None
     """None when `loss.beta` is 0."""
     advantages: mx.array
-    """`[G]`"""
+    """`[R]`"""
     mask: mx.array
+    weights: mx.array
+    """`[R]`: what a token of each rollout weighs in the batch (`aggregation.token_weights`)."""
+    token_share: float
+    """1 / tokens of the batch: what each token weighs in the plain means that are logged."""
+
+    def take(self, rows: Sequence[int], length: int) -> "LossInputs":
+        """Some of the rollouts, cut or kept to `length` tokens."""
+        chosen = mx.array(list(rows))
+
+        def tokens(array: mx.array) -> mx.array:
+            return array[chosen, :length]
+
+        return LossInputs(
+            tokens(self.proximal_logprobs),
+            tokens(self.sampler_logprobs),
+            None if self.reference_logprobs is None else tokens(self.reference_logprobs),
+            self.advantages[chosen],
+            tokens(self.mask),
+            self.weights[chosen],
+            self.token_share,
+        )
 
 
-def grpo(tokens: GroupTokens, *, clip_low: float, clip_high: float, beta: float) -> GroupLoss:
+Loss = Callable[[mx.array, LossInputs], LossParts]
+"""The policy's log-probabilities `[R, T]` and everything else in, the rollouts' share out."""
+
+
+def grpo(
+    policy_logprobs: mx.array,
+    inputs: LossInputs,
+    *,
+    clip_low: float,
+    clip_high: float,
+    beta: float,
+) -> LossParts:
     """GRPO: clipped token-level surrogate plus beta times k3 KL to the reference.
 
-    Tokens are averaged in each completion, then completions in the group (Shao et al., 2024,
-    "DeepSeekMath", eq. 3). The ratio is policy over sampler, so rollouts that are one or more
-    updates old have a real ratio.
+    Shao et al., 2024, "DeepSeekMath", eq. 3. How tokens are averaged is in `inputs.weights`.
     """
-    log_ratio = tokens.policy_logprobs - tokens.sampler_logprobs
-    ratio = mx.exp(log_ratio)
-    advantages = tokens.advantages[:, None]
-    surrogate = sequence_mean(
-        clipped_surrogate(ratio, advantages, clip_low, clip_high), tokens.mask
-    ).mean()
+    mask = inputs.mask
+    ratio = mx.exp(policy_logprobs - inputs.proximal_logprobs)
+    advantages = inputs.advantages[:, None]
+    weights = mask * inputs.weights[:, None]
+    surrogate = (clipped_surrogate(ratio, advantages, clip_low, clip_high) * weights).sum()
     kl_reference = mx.array(0.0)
-    if tokens.reference_logprobs is not None:
-        k3_reference = k3(tokens.policy_logprobs, tokens.reference_logprobs)
-        kl_reference = sequence_mean(k3_reference, tokens.mask).mean()
+    if inputs.reference_logprobs is not None:
+        kl_reference = (k3(policy_logprobs, inputs.reference_logprobs) * weights).sum()
     held = was_clipped(ratio, advantages, clip_low, clip_high)
-    return GroupLoss(
+
+    def token_mean(values: mx.array) -> mx.array:
+        return (values * mask).sum() * inputs.token_share
+
+    return LossParts(
         total=surrogate + beta * kl_reference,
         surrogate=surrogate,
         kl_reference=kl_reference,
-        ratio_mean=_token_mean(ratio, tokens.mask),
-        kl_sampler=_token_mean(k3(tokens.policy_logprobs, tokens.sampler_logprobs), tokens.mask),
-        clip_share=_token_mean(held, tokens.mask),
+        ratio_mean=token_mean(ratio),
+        kl_sampler=token_mean(k3(policy_logprobs, inputs.sampler_logprobs)),
+        clip_share=token_mean(held),
     )
-
-
-def _token_mean(values: mx.array, mask: mx.array) -> mx.array:
-    return (values * mask).sum() / mask.sum()

@@ -1,4 +1,4 @@
-"""The pieces that losses are built from. All arrays are float32, `[G, T]` unless said."""
+"""The pieces that losses are built from. All arrays are float32, `[R, T]` unless said."""
 
 import mlx.core as mx
 
@@ -9,7 +9,7 @@ def clipped_surrogate(
     """`-min(r A, clip(r, 1 - clip_low, 1 + clip_high) A)`, token by token.
 
     Schulman et al., 2017, "Proximal policy optimization algorithms", eq. 7. `advantages` is
-    broadcast against `ratio`, `[G, 1]` for one advantage a completion.
+    broadcast against `ratio`, `[R, 1]` for one advantage a completion.
     """
     clipped = mx.clip(ratio, 1 - clip_low, 1 + clip_high)
     return -mx.minimum(ratio * advantages, clipped * advantages)
@@ -32,8 +32,3 @@ def k3(logprobs: mx.array, other_logprobs: mx.array) -> mx.array:
     """
     difference = other_logprobs - logprobs
     return mx.exp(difference) - difference - 1
-
-
-def sequence_mean(values: mx.array, mask: mx.array) -> mx.array:
-    """Mean over the tokens of each completion, `[G]`; every completion has a token."""
-    return (values * mask).sum(axis=-1) / mask.sum(axis=-1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tersely.errors import ConfigError, ModelError
+from tersely.policy.tuning import FullConfig, TuningConfig
 
 if TYPE_CHECKING:
     import mlx.nn as nn
@@ -102,22 +103,65 @@ class Policy:
         self.tokenizer = tokenizer
         self.config = config
         self.folder = folder
+        self._tuning: TuningConfig = FullConfig()
+
+    def attach(self, tuning: TuningConfig, seed: int) -> None:
+        """Begin a stage: from here on `model.trainable_parameters()` is what `tuning` trains.
+
+        What the model computes stays the same. Raises `ConfigError` where `tuning` does not fit
+        the model, and `ValueError` where the adapters of the stage before were not merged.
+        """
+        tuning.check(self.model)
+        tuning.attach(self.model, seed)
+        self._tuning = tuning
+        trained = _count(self.model.trainable_parameters())
+        log.info(
+            "%s of %s parameters are trained", f"{trained:,}", f"{_count(self.parameters()):,}"
+        )
+
+    def merge(self) -> None:
+        """End a stage: what was learned is in the weights, and the model is as it was loaded."""
+        from tersely.policy.lora import merge
+
+        merge(self.model)
+        self._tuning = FullConfig()
 
     def twin(self) -> "nn.Module":
-        """A second model object over the same arrays: nothing is copied, and updating one
-        leaves the other as it was."""
+        """A second model object over the same arrays, adapters included: nothing is copied, and
+        updating one leaves the other as it was."""
         import mlx.core as mx
 
         twin = _load_model(self.folder, lazy=True)[0]
+        self._tuning.attach(twin, seed=0)  # to give it the structure; its numbers come next
         twin.update(self.model.parameters())
         # What is no parameter (the frequencies of a scaled rope) is still to be computed, which
         # only the thread that asked for it can do, and a twin is made for other threads.
         mx.eval(twin.state)
         return twin
 
+    def reference(self) -> "nn.Module":
+        """The policy of the stage's start as a second model object, to be taken at that moment.
+        Nothing is copied: with adapters it is the model without them, over the same arrays."""
+        from tersely.policy.lora import detach
+
+        reference = self.twin()
+        detach(reference)
+        return reference
+
     def parameters(self) -> dict[str, Any]:
-        """The parameter tree; holds references, so later updates do not change it."""
+        """The parameter tree, adapters included; holds references, so later updates do not
+        change it."""
         parameters: dict[str, Any] = self.model.parameters()
+        return parameters
+
+    def merged_parameters(self) -> dict[str, Any]:
+        """The parameter tree of the checkpoint's own architecture: adapters are added to the
+        weights beside them. The policy keeps its adapters."""
+        from tersely.policy.lora import merge
+
+        twin = self.twin()
+        merge(twin)
+        parameters: dict[str, Any] = twin.parameters()
         return parameters
 
     def context_length(self) -> int | None:
@@ -144,7 +188,7 @@ def load_policy(folder: Path) -> Policy:
     model.set_dtype(mx.float32)
     mx.eval(model.parameters())
     tokenizer = load_tokenizer(folder, _end_ids(config))
-    log.info("policy: %s, %s parameters", folder, f"{_count(model):,}")
+    log.info("policy: %s, %s parameters", folder, f"{_count(model.parameters()):,}")
     return Policy(model, tokenizer, config, folder)
 
 
@@ -182,7 +226,7 @@ def _end_ids(config: dict[str, Any]) -> frozenset[int]:
     return frozenset(end if isinstance(end, list) else [] if end is None else [end])
 
 
-def _count(model: "nn.Module") -> int:
+def _count(parameters: dict[str, Any]) -> int:
     from mlx.utils import tree_flatten
 
-    return sum(int(array.size) for _, array in tree_flatten(model.parameters()))
+    return sum(int(array.size) for _, array in tree_flatten(parameters))

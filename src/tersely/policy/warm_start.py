@@ -20,6 +20,7 @@ from tersely.data.generated import GeneratedConfig
 from tersely.data.prompts import PlainPrompt
 from tersely.data.story.verbose import LEVELS
 from tersely.data.wordy import wordy_summary
+from tersely.policy.allocator import keep_freed_memory
 from tersely.policy.blas import load_fast_blas
 from tersely.records import Example
 from tersely.seeds import derive
@@ -244,4 +245,5 @@ if __name__ == "__main__":
         sys.exit("usage: python -m tersely.policy.warm_start FOLDER")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     load_fast_blas()
+    keep_freed_memory()
     make(Path(sys.argv[1]))

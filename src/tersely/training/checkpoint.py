@@ -21,7 +21,8 @@ COPIED = (
 
 def save_checkpoint(policy: Policy, folder: Path) -> None:
     """Write weights (float32), config and tokenizer so that mlx-lm, transformers and vLLM load
-    them. `folder` appears with its last file in place: a crash leaves no half checkpoint.
+    them; adapters are written merged, the policy keeps them. `folder` appears with its last file
+    in place: a crash leaves no half checkpoint.
 
     An existing checkpoint at `folder` is replaced.
     """
@@ -45,7 +46,9 @@ def _save_weights(policy: Policy, file: Path) -> None:
     import mlx.core as mx
     from mlx.utils import tree_flatten
 
-    weights = dict(tree_flatten(policy.model.parameters()))
+    weights = {
+        name: array.astype(mx.float32) for name, array in tree_flatten(policy.merged_parameters())
+    }
     if policy.config.get("model_type") == "lfm2":
         # MLX has a convolution's channels last, the Hub's layout in the middle.
         for name in weights:

@@ -2,8 +2,48 @@
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 
 from tersely.errors import ConfigError
+
+
+class Precision(Enum):
+    """`trainer.precision`: what the weights are stored in. Updates are float32 in all of them."""
+
+    fp32 = "fp32"
+    """float32: every update counts. 4 bytes a weight."""
+    bf16_master = "bf16_master"
+    """bfloat16, rounded from float32 values that are kept beside: every update counts, in time.
+    6 bytes a weight."""
+    bf16_stochastic = "bf16_stochastic"
+    """bfloat16, rounded up or down by chance: every update counts on average. 2 bytes a weight."""
+    bf16 = "bf16"
+    """bfloat16, rounded to nearest: what is below half a place is lost, at a small learning rate
+    most of every update. 2 bytes a weight. What the study did; here to compare with."""
+
+
+class Schedule(Enum):
+    """`trainer.schedule`: how the learning rate goes on after its warm-up."""
+
+    constant = "constant"
+    """Stays at its peak."""
+    linear = "linear"
+    """Falls to 0 in a straight line."""
+    cosine = "cosine"
+    """Falls to 0 as half a cosine: Loshchilov and Hutter, 2017, "SGDR: Stochastic gradient
+    descent with warm restarts", eq. 5, without restarts."""
+
+
+COUNTS = {
+    "prompts_per_step": 1,
+    "inner_updates": 1,
+    "mini_batches": 1,
+    "rollouts_per_chunk": 1,
+    "vocabulary_per_chunk": 1,
+    "warmup_updates": 0,
+    "max_skipped_updates": 0,
+}
+"""Fields that count something, and their least values."""
 
 
 @dataclass
@@ -11,13 +51,17 @@ class TrainerConfig:
     """How a stage is trained."""
 
     steps: int | None = None
-    """Optimizer updates a stage. Exactly one of `steps` and `epochs` is set."""
+    """Steps a stage. Exactly one of `steps` and `epochs` is set."""
     epochs: float | None = None
     """Passes over the training split a stage."""
     prompts_per_step: int = 2
-    """Prompts of one update; each gets `rollout.group_size` completions."""
+    """Prompts of one step; each gets `rollout.group_size` completions."""
     learning_rate: float = 2e-6
-    """AdamW's step size, constant."""
+    """AdamW's step size at its peak."""
+    schedule: Schedule = Schedule.constant
+    """How the learning rate goes on after the warm-up: `constant`, `linear` or `cosine`."""
+    warmup_updates: int = 0
+    """Updates over which the learning rate rises to its peak."""
     weight_decay: float = 0.0
     """AdamW's decoupled decay."""
     beta1: float = 0.9
@@ -26,6 +70,29 @@ class TrainerConfig:
     """AdamW's decay of the mean squared gradient; in [0, 1)."""
     max_gradient_norm: float = 1.0
     """Gradients are scaled down to this norm."""
+    inner_updates: int = 1
+    """Passes over the rollouts of a step. With more than one update a step, the ratio is taken
+    against the policy as it was before the first of them."""
+    mini_batches: int = 1
+    """Parts that the prompts of a step are split into, with an update for each."""
+    precision: Precision | None = None
+    """What the weights are stored in: `fp32`, `bf16_master`, `bf16_stochastic` or `bf16`. Unset:
+    `bf16_stochastic` on a GPU, `fp32` on a CPU, whose bfloat16 products are slow."""
+    memory_limit_gb: float | None = None
+    """Memory of an update, weights and optimizer included; chunks are cut to fit. Unset: 70 % of
+    the machine's, or what Metal recommends."""
+    rollouts_per_chunk: int | None = None
+    """Completions of a group that are worked through together; unset, as many as fit."""
+    vocabulary_per_chunk: int | None = None
+    """Rows of the LM head that are worked through together; unset, a few megabytes of logits."""
+    checkpoint_layers: bool | None = None
+    """Compute the inside of each layer again in the backward pass instead of keeping it: a third
+    more time, much less memory. Unset, only where nothing else fits."""
+    max_skipped_updates: int = 3
+    """Updates in a row that may be skipped because loss or gradient is not finite; one more
+    stops the run."""
+    log_entropy: bool = False
+    """Log the policy's entropy as `policy/entropy`."""
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
@@ -38,9 +105,18 @@ class TrainerConfig:
             raise ConfigError(f"trainer.steps must be at least 1, got {self.steps}")
         if self.epochs is not None and not 0 < self.epochs < math.inf:
             raise ConfigError(f"trainer.epochs must be above 0, got {self.epochs}")
-        if self.prompts_per_step < 1:
+        for name in COUNTS:
+            value = getattr(self, name)
+            if value is not None and value < COUNTS[name]:
+                raise ConfigError(f"trainer.{name} must be at least {COUNTS[name]}, got {value}")
+        if self.prompts_per_step % self.mini_batches:
             raise ConfigError(
-                f"trainer.prompts_per_step must be at least 1, got {self.prompts_per_step}"
+                f"trainer.prompts_per_step={self.prompts_per_step} prompts cannot be split into "
+                f"trainer.mini_batches={self.mini_batches} equal parts; set a divisor"
+            )
+        if self.memory_limit_gb is not None and not 0 < self.memory_limit_gb < math.inf:
+            raise ConfigError(
+                f"trainer.memory_limit_gb must be above 0, got {self.memory_limit_gb}"
             )
         for name in ("learning_rate", "max_gradient_norm"):
             value = getattr(self, name)
@@ -57,8 +133,13 @@ class TrainerConfig:
         """How long a stage is, in words."""
         return f"{self.steps} steps" if self.steps is not None else f"{self.epochs} epochs"
 
+    @property
+    def updates_per_step(self) -> int:
+        """Optimizer updates of a step."""
+        return self.inner_updates * self.mini_batches
+
     def steps_for(self, examples: int) -> int:
-        """Updates of a stage over a training split of `examples` prompts."""
+        """Steps of a stage over a training split of `examples` prompts."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None

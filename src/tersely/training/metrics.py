@@ -1,6 +1,6 @@
 """What is logged of a step: pure functions from a batch and its scores to named numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean, pstdev
 
 from tersely.records import Batch, Scores
@@ -29,7 +29,7 @@ def _spread(
     }
 
 
-def rollout_metrics(batch: Batch, version: int) -> Mapping[str, float]:
+def rollout_metrics(batch: Batch, version: int) -> dict[str, float]:
     """Lengths in tokens without the end of turn, the share that stopped by itself, and how
     many updates older than the policy (`version`) the rollouts are."""
     rollouts = [rollout for group in batch.groups for rollout in group.rollouts]

@@ -3,23 +3,27 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import mlx.core as mx
 from mlx import optimizers
 
 from tersely.errors import ConfigError, ModelError
-from tersely.objective.advantages import Advantage, AdvantageConfig
+from tersely.objective.advantages import AdvantageConfig
 from tersely.objective.config import LossConfig
 from tersely.policy.load import Policy
 from tersely.progress import watched
-from tersely.records import Batch, Prompt
+from tersely.records import Prompt
 from tersely.rewards.mixture import Mixture
 from tersely.rollout.prefetch import Prefetcher
 from tersely.rollout.sampler import RolloutConfig, Sampler, Snapshot
 from tersely.training.config import TrainerConfig
 from tersely.training.metrics import reward_metrics, rollout_metrics, sampled_tokens
 from tersely.training.order import PromptOrder
+from tersely.training.precision import Weights, precision_of
+from tersely.training.schedule import learning_rate
+from tersely.training.skipped import Skipped
 from tersely.training.update import Updater
 
 log = logging.getLogger(__name__)
@@ -45,26 +49,27 @@ def train(
     loss: LossConfig,
     seed: int,
     reporter: Reporter,
+    skipped: Path,
 ) -> None:
     """Train `policy` in place for one stage; its weights at the start are the reference.
 
-    The same arguments on the same machine give the same weights, bit for bit.
+    The same arguments on the same machine give the same weights, bit for bit. `skipped` is the
+    folder for batches whose update had to be left out.
     """
     check_context(policy, prompts, rollout.max_tokens)
     steps = trainer.steps_for(len(prompts))
+    weights = Weights(policy.model, _optimizer(trainer, steps), precision_of(trainer), seed)
     updater = Updater(
         policy.model,
-        policy.twin() if loss.beta > 0 else None,
+        policy.reference() if loss.beta > 0 else None,
         loss.build(),
-        optimizers.AdamW(
-            learning_rate=trainer.learning_rate,
-            betas=[trainer.beta1, trainer.beta2],
-            weight_decay=trainer.weight_decay,
-            bias_correction=True,
-        ),
-        max_gradient_norm=trainer.max_gradient_norm,
+        weights,
+        aggregation=loss.aggregation,
+        trainer=trainer,
+        max_tokens=rollout.max_tokens,
         temperature=rollout.temperature,
     )
+    left_out = Skipped(skipped, trainer.max_skipped_updates)
     mx.reset_peak_memory()
     order = PromptOrder(prompts, trainer.prompts_per_step, seed)
     advantages_of = advantage.build()
@@ -74,13 +79,24 @@ def train(
             sampled = rollouts.next_batch()
             began = time.perf_counter()
             with watched(f"step {step + 1} is scoring its rollouts and computing its update"):
-                metrics = _learn(updater, mixture, advantages_of, sampled.batch, version=step)
+                scores = [mixture.score(group) for group in sampled.batch.groups]
+                advantages = [advantages_of(group.reward) for group in scores]
+                updated = updater.step(sampled.batch, advantages)
             updating = time.perf_counter() - began
+            left_out.note(
+                updated.skipped,
+                trainer.updates_per_step - updated.skipped,
+                sampled.batch,
+                advantages,
+            )
             reporter.step(
                 step + 1,
-                metrics
+                reward_metrics(scores)
+                | rollout_metrics(sampled.batch, version=step)
+                | updated.metrics
                 | {
-                    "update/learning_rate": trainer.learning_rate,
+                    "update/learning_rate": weights.optimizer.learning_rate.item(),
+                    "update/skipped": float(left_out.total),
                     "time/sampling": sampled.sampling_seconds,
                     "time/waiting": sampled.waiting_seconds,
                     "time/updating": updating,
@@ -91,18 +107,18 @@ def train(
             )
 
 
-def _learn(
-    updater: Updater, mixture: Mixture, advantages_of: Advantage, batch: Batch, version: int
-) -> dict[str, float]:
-    """Score a batch, update on it, and say what happened."""
-    scores = [mixture.score(group) for group in batch.groups]
-    updated = updater.step(batch, [advantages_of(group.reward) for group in scores])
-    return {
-        **reward_metrics(scores),
-        **rollout_metrics(batch, version),
-        **{f"loss/{name}": value for name, value in updated.loss.items()},
-        "update/gradient_norm": updated.gradient_norm,
-    }
+def _optimizer(trainer: TrainerConfig, steps: int) -> optimizers.Optimizer:
+    return optimizers.AdamW(
+        learning_rate=learning_rate(
+            trainer.learning_rate,
+            trainer.schedule,
+            trainer.warmup_updates,
+            steps * trainer.updates_per_step,
+        ),
+        betas=[trainer.beta1, trainer.beta2],
+        weight_decay=trainer.weight_decay,
+        bias_correction=True,
+    )
 
 
 def check_context(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) -> None:

@@ -1,104 +1,167 @@
-"""One optimizer update from one batch: group by group, gradients summed, clipped, applied."""
+"""The optimizer updates of one step, from its batch and advantages.
 
+Usually one: its ratio is taken against the sampler's log-probabilities, and the policy is
+evaluated once. With `trainer.inner_updates` or `trainer.mini_batches` there are several, and the
+ratio is taken against the policy as it was before the first of them: that is what the clip then
+holds it to.
+"""
+
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx import optimizers
-from mlx.utils import tree_map
 
-from tersely.errors import TrainingDiverged
-from tersely.objective.losses import GroupLoss, GroupTokens
-from tersely.policy.logprobs import completion_logprobs
+from tersely.objective.aggregation import Aggregation, token_weights
+from tersely.objective.losses import Loss, LossInputs
+from tersely.policy.logprobs import Scorer, completion_mask, padded
 from tersely.records import Batch, Group
+from tersely.training.chunks import Plan
+from tersely.training.config import TrainerConfig
+from tersely.training.gradient import GradientSum, GroupTokens, group_gradient, group_logprobs
+from tersely.training.memory import Memory
+from tersely.training.precision import Weights
+
+log = logging.getLogger(__name__)
+
+Advantages = Sequence[Sequence[float]]
+"""`[P, G]`"""
 
 
 class Updated(NamedTuple):
-    """What an update reports."""
+    """What the updates of a step report."""
 
-    loss: dict[str, float]
-    """The fields of `GroupLoss`, each its mean over the groups of the batch."""
-    gradient_norm: float
-    """Before the clip."""
+    metrics: dict[str, float]
+    """By the names under which they are logged; means over the updates that were made."""
+    skipped: int
+    """Updates that were not made because loss or gradient was not finite."""
 
 
 class Updater:
-    """Holds what an update needs beside its batch: the model, its reference, the optimizer."""
+    """Holds what updates need beside their batch: the model, its reference, the optimizer."""
 
     def __init__(
         self,
         model: nn.Module,
         reference: nn.Module | None,
-        loss: Callable[[GroupTokens], GroupLoss],
-        optimizer: optimizers.Optimizer,
+        loss: Loss,
+        weights: Weights,
         *,
-        max_gradient_norm: float,
+        aggregation: Aggregation,
+        trainer: TrainerConfig,
+        max_tokens: int,
         temperature: float,
     ) -> None:
-        """`reference` may be None when the loss has no KL term; `temperature` is the
-        sampler's, so that policy and sampler log-probabilities speak of one distribution."""
-        self._model, self._reference = model, reference
-        self._loss, self._optimizer = loss, optimizer
-        self._max_gradient_norm, self._temperature = max_gradient_norm, temperature
-        self._loss_and_gradient = nn.value_and_grad(model, self._group_loss)
+        """`reference` may be None when the loss has no KL term. `max_tokens` and `temperature`
+        are the sampler's: policy and sampler log-probabilities speak of one distribution."""
+        block = trainer.vocabulary_per_chunk
+        self._scorer = Scorer(model, temperature, block)
+        self._reference = None if reference is None else Scorer(reference, temperature, block)
+        self._loss, self._weights = loss, weights
+        self._aggregation, self._max_tokens = aggregation, max_tokens
+        self._trainer = trainer
+        self.memory = Memory(self._scorer, trainer, with_reference=reference is not None)
+        _say_what_is_slow(self._scorer)
 
-    def step(self, batch: Batch, advantages: Sequence[Sequence[float]]) -> Updated:
-        """Apply one update. `advantages` is `[P, G]`.
+    def step(self, batch: Batch, advantages: Advantages) -> Updated:
+        """Make the updates of one step. An update whose loss or gradient is not finite is left
+        out, and weights and optimizer stay as they were."""
+        parts = self._mini_batches(batch, advantages)
+        made = [self._update(part) for _ in range(self._trainer.inner_updates) for part in parts]
+        finite = [metrics for metrics in made if metrics is not None]
+        # A step without any update still has numbers to show: those that were not finite.
+        means = {name: fmean(each[name] for each in finite) for name in (finite or [{}])[0]}
+        return Updated(means, len(made) - len(finite))
 
-        The loss is the mean over groups, so each group's gradient counts 1/P whatever the
-        number of its tokens, and groups can be worked through one at a time. Raises
-        `TrainingDiverged` before a gradient that is not finite reaches the weights.
-        """
-        share = 1 / len(batch.groups)
-        gradient = None
-        losses: list[list[float]] = []
-        for group, group_advantages in zip(batch.groups, advantages, strict=True):
-            loss, own = self._loss_and_gradient(group, group_advantages)
-            own = tree_map(lambda array: array * share, own)
-            gradient = own if gradient is None else tree_map(mx.add, gradient, own)
-            mx.eval(loss, gradient)
-            losses.append([part.item() for part in loss])
-        clipped, norm = optimizers.clip_grad_norm(gradient, self._max_gradient_norm)
-        if not math.isfinite(norm.item()):
-            raise TrainingDiverged(
-                f"the gradient of step {batch.step + 1} is not finite (norm {norm.item()}); the "
-                "weights are as they were before it. Lower trainer.learning_rate"
+    def _update(self, part: Sequence[tuple[GroupTokens, Plan]]) -> dict[str, float] | None:
+        """One update; None where it was left out."""
+        total = GradientSum()
+        sums: dict[str, float] = {}
+        for group, plan in part:
+            parts = group_gradient(
+                self._scorer,
+                self._loss,
+                group,
+                plan,
+                entropy=self._trainer.log_entropy,
+                onto=total,
+            ).parts
+            named = {f"loss/{name}": value for name, value in parts.loss._asdict().items()}
+            if self._trainer.log_entropy:
+                named["policy/entropy"] = parts.entropy
+            for name, value in named.items():
+                sums[name] = sums.get(name, 0.0) + value.item()
+        norm = total.clip(self._trainer.max_gradient_norm)
+        if not (math.isfinite(norm) and math.isfinite(sums["loss/total"])):
+            return None
+        changed = self._weights.step(total.take())
+        return sums | {"update/gradient_norm": norm, "update/changed_share": changed}
+
+    def _mini_batches(
+        self, batch: Batch, advantages: Advantages
+    ) -> list[list[tuple[GroupTokens, Plan]]]:
+        count = self._trainer.mini_batches
+        size = len(batch.groups) // count
+        parts = [slice(at * size, (at + 1) * size) for at in range(count)]
+        return [self._ready(batch.groups[part], advantages[part]) for part in parts]
+
+    def _ready(
+        self, groups: Sequence[Group], advantages: Advantages
+    ) -> list[tuple[GroupTokens, Plan]]:
+        """The groups of one update, with all that is known before its first gradient."""
+        lengths = [[len(rollout.token_ids) for rollout in group.rollouts] for group in groups]
+        weights = token_weights(self._aggregation, lengths, self._max_tokens)
+        token_share = 1 / sum(map(sum, lengths))
+        ready = []
+        for group, own_lengths, own_advantages, own_weights in zip(
+            groups, lengths, advantages, weights, strict=True
+        ):
+            plan = self.memory.plan(len(group.prompt.token_ids), own_lengths)
+            ready.append(
+                (self._tokens(group, plan, own_advantages, own_weights, token_share), plan)
             )
-        self._optimizer.update(self._model, clipped)
-        mx.eval(self._model.parameters(), self._optimizer.state)
-        means = (fmean(parts) for parts in zip(*losses, strict=True))
-        return Updated(dict(zip(GroupLoss._fields, means, strict=True)), norm.item())
+        return ready
 
-    def _group_loss(self, group: Group, advantages: Sequence[float]) -> GroupLoss:
-        completions = [[rollout.token_ids for rollout in group.rollouts]]
-        prompts = [group.prompt.token_ids]
-        scored = completion_logprobs(self._model, prompts, completions, self._temperature)
-        reference = None
+    def _tokens(
+        self,
+        group: Group,
+        plan: Plan,
+        advantages: Sequence[float],
+        weights: Sequence[float],
+        token_share: float,
+    ) -> GroupTokens:
+        prompt = group.prompt.token_ids
+        completions = [rollout.token_ids for rollout in group.rollouts]
+        length = max(chunk.length for chunk in plan.chunks)
+        sampler = padded([rollout.sampler_logprobs for rollout in group.rollouts], length)
+        proximal, reference = sampler, None
+        if self._trainer.updates_per_step > 1:
+            proximal = group_logprobs(self._scorer, prompt, completions, plan.chunks)
         if self._reference is not None:
-            reference = mx.stop_gradient(
-                completion_logprobs(
-                    self._reference, prompts, completions, self._temperature
-                ).logprobs[0]
-            )
-        return self._loss(
-            GroupTokens(
-                policy_logprobs=scored.logprobs[0],
-                sampler_logprobs=_sampler_logprobs(group, scored.mask.shape[-1]),
-                reference_logprobs=reference,
-                advantages=mx.array(list(advantages)),
-                mask=scored.mask[0],
-            )
+            reference = group_logprobs(self._reference, prompt, completions, plan.chunks)
+        inputs = LossInputs(
+            proximal_logprobs=proximal,
+            sampler_logprobs=sampler,
+            reference_logprobs=reference,
+            advantages=mx.array(list(advantages)),
+            mask=completion_mask(completions, length),
+            weights=mx.array(list(weights)),
+            token_share=token_share,
         )
+        return GroupTokens(prompt, completions, inputs)
 
 
-def _sampler_logprobs(group: Group, length: int) -> mx.array:
-    """`[G, length]`, 0 where there is no token."""
-    return mx.array(
-        [
-            [*rollout.sampler_logprobs, *([0.0] * (length - len(rollout.sampler_logprobs)))]
-            for rollout in group.rollouts
-        ]
-    )
+def _say_what_is_slow(scorer: Scorer) -> None:
+    if not scorer.shares_prompt:
+        log.warning(
+            "the caches of this architecture cannot be shared by a group: each prompt goes through "
+            "the model once for every completion, which is several times slower"
+        )
+    if not scorer.fuses_head:
+        log.warning(
+            "the logits of this architecture are more than one product with its LM head: they are "
+            "computed whole, which takes memory"
+        )

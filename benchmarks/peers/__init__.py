@@ -1,0 +1,1 @@
+"""The parts of `benchmarks/peers.py`; each `*_engine` module runs in its peer's environment."""

@@ -1,0 +1,140 @@
+"""The LM head as one function: projection, logsumexp and gather, with a gradient of its own.
+
+The logits of all tokens over a vocabulary of 150,000 are the largest array of an update, several
+times over: themselves, their softmax, its gradient. None of them is needed whole. The forward
+pass works through the vocabulary in blocks and keeps only each token's logsumexp; the backward
+pass makes each block's logits again.
+
+The gradient of `logprob = h W[y] - logsumexp(h W')` with a cotangent `c` a token is
+`dh = c (W[y] - p W)` and `dW = -p' (c h)`, plus `c h` in the rows `y`, with `p` the softmax.
+Blocks of the vocabulary, not of the tokens, because a block's `dW` is then complete and nothing
+of the size of `W` has to be added up.
+
+Exponentials are taken to base 2, with log2(e) multiplied into `h`: on a CPU MLX computes `power`
+2.5 times as fast as `exp`, and elsewhere they cost the same few operations.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import mlx.core as mx
+
+BLOCK_BYTES = 4 << 20
+"""Size of a block's float32 logits. Small, because MLX prepares some dozen blocks ahead."""
+
+LOG2_E = math.log2(math.e)
+
+
+class TokenScores(NamedTuple):
+    """What the LM head says of tokens; both `[N]` float32, in nats."""
+
+    logprobs: mx.array
+    entropy: mx.array | None
+    """Of the distribution that each token was drawn from, where it was asked for; a number to
+    look at, through which no gradient flows."""
+
+
+def token_scores(
+    hidden: mx.array,
+    weight: mx.array,
+    targets: mx.array,
+    *,
+    temperature: float = 1.0,
+    entropy: bool = False,
+    block: int | None = None,
+    trained: bool = True,
+) -> TokenScores:
+    """Log-probabilities of `targets` `[N]` under `softmax(hidden weight' / temperature)`.
+
+    `hidden` is `[N, D]`, `weight` `[V, D]`; differentiable in both. `block` is how many rows of
+    the vocabulary are in memory at once; by default as many as fit `BLOCK_BYTES`. Where the
+    weight is not `trained`, its gradient is 0 and costs nothing.
+    """
+    tokens, vocabulary = hidden.shape[0], weight.shape[0]
+    if block is None:
+        block = max(256, BLOCK_BYTES // (4 * max(tokens, 1)))
+    blocks = [slice(at, min(at + block, vocabulary)) for at in range(0, vocabulary, block)]
+
+    @mx.custom_function
+    def score(hidden: mx.array, weight: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+        return _forward(hidden, weight, targets, blocks, entropy)
+
+    @score.vjp
+    def score_vjp(
+        primals: tuple[mx.array, mx.array],
+        cotangents: tuple[mx.array, mx.array, mx.array],
+        outputs: tuple[mx.array, mx.array, mx.array],
+    ) -> tuple[mx.array, mx.array]:
+        return _backward(*primals, targets, cotangents[0], outputs[1], blocks, trained)
+
+    # The temperature scales the hidden states, N x D numbers, and not the logits, N x V.
+    scores: Any = score(hidden / temperature, weight)
+    logprobs, _, entropies = scores
+    return TokenScores(logprobs, mx.stop_gradient(entropies) if entropy else None)
+
+
+def _forward(
+    hidden: mx.array, weight: mx.array, targets: mx.array, blocks: list[slice], entropy: bool
+) -> tuple[mx.array, mx.array, mx.array]:
+    """Log-probabilities, logsumexp to base 2, and entropies (0 unless asked for); `[N]` each."""
+    scaled = hidden * LOG2_E
+    tops, sums, moments = [], [], []
+    ready = scaled
+    for rows in blocks:
+        logits = _logits(ready, weight[rows])
+        top = logits.max(axis=-1)
+        above = logits - top[:, None]
+        powers = mx.power(2.0, above)
+        tops.append(top)
+        sums.append(powers.sum(axis=-1))
+        if entropy:
+            moments.append((powers * above).sum(axis=-1))
+        # Without this all blocks are made first and stand in memory together.
+        ready = mx.depends(scaled, [sums[-1], *moments[-1:]])
+    top = mx.stack(tops).max(axis=0)
+    share = mx.power(2.0, mx.stack(tops) - top)
+    total = (mx.stack(sums) * share).sum(axis=0)
+    logsumexp = top + mx.log2(total)
+    chosen = (hidden.astype(mx.float32) * weight[targets].astype(mx.float32)).sum(axis=-1)
+    entropies = mx.zeros_like(logsumexp)
+    if entropy:
+        # H = logsumexp - E[logit]; a block's mean logit is taken above its own top.
+        expected = (share * (mx.stack(moments) + mx.stack(sums) * mx.stack(tops))).sum(axis=0)
+        entropies = (logsumexp - expected / total) / LOG2_E
+    return chosen - logsumexp / LOG2_E, logsumexp, entropies
+
+
+def _backward(
+    hidden: mx.array,
+    weight: mx.array,
+    targets: mx.array,
+    cotangent: mx.array,
+    logsumexp: mx.array,
+    blocks: list[slice],
+    trained: bool,
+) -> tuple[mx.array, mx.array]:
+    """Gradients of the log-probabilities, `[N, D]` and `[V, D]`, in the types of the inputs."""
+    scaled = hidden * LOG2_E
+    weighted = (hidden * cotangent[:, None]).astype(weight.dtype)
+    mean_row = mx.zeros(hidden.shape, mx.float32)
+    weight_gradient = mx.zeros_like(weight)
+    ready = scaled
+    for rows in blocks:
+        share = mx.power(2.0, _logits(ready, weight[rows]) - logsumexp[:, None])
+        share = share.astype(weight.dtype)
+        mean_row = mean_row + share @ weight[rows]
+        done = [mean_row]
+        if trained:
+            gradient = -(share.T @ weighted)
+            weight_gradient[rows] = gradient
+            done.append(gradient)
+        ready = mx.depends(scaled, done)
+    if trained:
+        weight_gradient = weight_gradient.at[targets].add(weighted)
+    hidden_gradient = cotangent[:, None] * (weight[targets].astype(mx.float32) - mean_row)
+    return hidden_gradient.astype(hidden.dtype), weight_gradient
+
+
+def _logits(hidden: mx.array, rows: mx.array) -> mx.array:
+    """`[N, rows]` in float32, whatever the product was computed in."""
+    return (hidden @ rows.T).astype(mx.float32)
