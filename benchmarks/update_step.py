@@ -24,6 +24,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from tersely.policy.allocator import keep_freed_memory
@@ -39,6 +40,7 @@ from mlx_lm.models import lfm2, qwen2  # noqa: E402
 
 from tersely.objective.config import GrpoConfig  # noqa: E402
 from tersely.objective.losses import LossInputs  # noqa: E402
+from tersely.policy.cpu_functions import REPLACEMENTS, use_cpu_functions  # noqa: E402
 from tersely.policy.logprobs import Scorer, completion_mask  # noqa: E402
 from tersely.training.chunks import Plan, plans  # noqa: E402
 from tersely.training.gradient import GroupTokens, group_gradient  # noqa: E402
@@ -135,7 +137,25 @@ def make_model(shape: str) -> nn.Module:
         )
     )
     mx.eval(model.parameters())
+    use_cpu_functions(model)
     return model
+
+
+@contextmanager
+def mlx_lm_functions(model: nn.Module) -> Iterator[None]:
+    """Within it, the model's layers call mlx-lm's own functions: the plain computation is what
+    it would be without this project."""
+    module = sys.modules[type(model).__module__]
+    present = dict(vars(module))
+    for original, _ in REPLACEMENTS:
+        if original.__name__ in present:
+            setattr(module, original.__name__, original)
+    try:
+        yield
+    finally:
+        for original, _ in REPLACEMENTS:
+            if original.__name__ in present:
+                setattr(module, original.__name__, present[original.__name__])
 
 
 class Engines:
@@ -189,7 +209,8 @@ class Engines:
         value_and_grad = nn.value_and_grad(self.model, self._plain_loss)
         total = None
         for first in range(0, self.case.group, rows):
-            _, own = value_and_grad(list(range(first, first + rows)))
+            with mlx_lm_functions(self.model):
+                _, own = value_and_grad(list(range(first, first + rows)))
             total = own if total is None else tree_map(mx.add, total, own)
             mx.eval(total)
             del own

@@ -56,7 +56,10 @@ def main(order: Order) -> None:
     """Measure it."""
     load_fast_blas()
     keep_freed_memory()
+    from tersely.policy.cpu_functions import use_cpu_functions
+
     model = load_model(order)
+    use_cpu_functions(model)
     measure(order, model, updater(model, order), COMPUTES, ["tersely"])
 
 

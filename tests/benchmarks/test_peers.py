@@ -113,7 +113,7 @@ def test_own_gradient_is_the_plain_one(peers: Any, tmp_path: Path) -> None:
         reference = tmp_path / "plain.safetensors"
         return asking.answer(peer, Path(sys.executable), tmp_path, 1, reference)
 
-    plain, own = answer("plain_engine", "8"), answer("tersely_engine")
+    plain, own = answer("plain_engine", "8"), answer("tersely_engine", "8")
     assert 0 == plain["gradient_error"]
     assert 1e-5 > own["gradient_error"]
     assert own["loss"] == pytest.approx(plain["loss"], abs=1e-6)

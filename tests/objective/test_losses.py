@@ -39,7 +39,9 @@ def inputs(
 
 
 def loss(policy: list[list[float]], given: LossInputs, **changes: float) -> LossParts:
-    return grpo(mx.array(policy), given, **({"clip_low": 0.2, "clip_high": 0.2, "beta": 0.0} | changes))
+    return grpo(
+        mx.array(policy), given, **({"clip_low": 0.2, "clip_high": 0.2, "beta": 0.0} | changes)
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,12 @@ def scaled() -> nn.Module:
     )
 
 
-OTHERS = {untied: (True, True), windowed: (False, True), capped: (True, False), scaled: (True, False)}
+OTHERS = {
+    untied: (True, True),
+    windowed: (False, True),
+    capped: (True, False),
+    scaled: (True, False),
+}
 """Whether they share a prompt and whether their LM head is fused."""
 
 
@@ -192,7 +197,7 @@ def test_groups_of_1_and_of_16(size: int, policy: Policy) -> None:
 
 @pytest.mark.parametrize("place", range(4), ids=lambda place: f"prompt_of_{len(PROMPTS[place])}")
 def test_the_gradient_is_that_of_the_plain_path(place: int, policy: Policy) -> None:
-    """In every leaf, the embedding's included, which both ends of the model and the prompt share."""
+    """In every leaf, the embedding's included, which both ends of the model share."""
     assert_gradient(sharpen(policy.model), PROMPTS[place], COMPLETIONS[place], 0.7)
 
 

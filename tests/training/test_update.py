@@ -1,7 +1,9 @@
-"""One update: what its gradient is, what it leaves alone, and what it makes likelier."""
+"""The updates of a step: what their gradient is, what they leave alone, what they make likelier."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -9,28 +11,47 @@ import numpy as np
 import pytest
 from mlx import optimizers
 from mlx.utils import tree_flatten, tree_map
+from mlx_lm.models import gemma2, gemma3_text, qwen2
 
-from tersely.errors import TrainingDiverged
+from tersely.objective.aggregation import Aggregation
 from tersely.objective.config import GrpoConfig
-from tersely.objective.losses import GroupLoss, GroupTokens
+from tersely.objective.losses import Loss, LossInputs, LossParts
 from tersely.policy.load import Policy
 from tersely.policy.logprobs import completion_logprobs
 from tersely.records import Batch, Example, Group, Prompt, Rollout
 from tersely.rollout.local import LocalConfig
 from tersely.rollout.sampler import Snapshot
+from tersely.training.config import Precision, TrainerConfig
+from tersely.training.precision import Weights
 from tersely.training.update import Updater
 
 Load = Callable[..., Policy]
+Arrays = dict[str, np.ndarray]
+
 ADVANTAGES = [[1.0, -1.0, 0.5, -0.5], [-1.5, 0.5, 0.5, 0.5], [2.0, -1.0, -1.0, 0.0]]
 """P = 3, G = 4."""
+MAX_TOKENS = 10
 BOTH = pytest.mark.parametrize("architecture", ["qwen2", "lfm2"])
+
+
+class Recording(Weights):
+    """Weights that keep every gradient they are moved by."""
+
+    def __init__(self, policy: Policy, optimizer: optimizers.Optimizer) -> None:
+        super().__init__(policy.model, optimizer, Precision.fp32, seed=1)
+        self.gradients: list[Arrays] = []
+
+    def step(self, gradient: Any) -> float:
+        self.gradients.append({name: np.array(array) for name, array in tree_flatten(gradient)})
+        return super().step(gradient)
 
 
 def sampled(
     policy: Policy, prompts: Sequence[Prompt], step: int = 0, temperature: float = 1.0
 ) -> Batch:
     """Three groups of ragged rollouts, from the policy's weights as they are now."""
-    sampler = LocalConfig(group_size=4, max_tokens=10, temperature=temperature).build(policy, 1)
+    config = LocalConfig(group_size=4, max_tokens=MAX_TOKENS, temperature=temperature)
+    sampler = config.build(policy, 1)
     return Batch(step, sampler.sample(prompts[:3], Snapshot(policy.parameters(), step), step))
 
 
@@ -39,104 +60,192 @@ def updater(
     optimizer: optimizers.Optimizer,
     *,
     beta: float = 0.0,
-    max_gradient_norm: float = math.inf,
+    reference: nn.Module | None = None,
+    loss: Loss | None = None,
     temperature: float = 1.0,
+    aggregation: Aggregation = Aggregation.sequence_mean,
+    recording: Recording | None = None,
+    **trainer: Any,
 ) -> Updater:
+    defaults = {"steps": 1, "prompts_per_step": 3, "max_gradient_norm": 1e9}
     return Updater(
         policy.model,
-        policy.twin() if beta else None,
-        GrpoConfig(beta=beta).build(),
-        optimizer,
-        max_gradient_norm=max_gradient_norm,
+        reference or (policy.reference() if beta else None),
+        loss or GrpoConfig(beta=beta).build(),
+        recording or Weights(policy.model, optimizer, Precision.fp32, seed=1),
+        aggregation=aggregation,
+        trainer=TrainerConfig(**defaults | trainer),
+        max_tokens=MAX_TOKENS,
         temperature=temperature,
     )
+
+
+def gradients(
+    policy: Policy, batch: Batch, advantages: Sequence[Sequence[float]] = ADVANTAGES, **more: Any
+) -> list[Arrays]:
+    """Of each update of a step that moves nothing."""
+    recording = Recording(policy, optimizers.SGD(0.0))
+    updater(policy, recording.optimizer, recording=recording, **more).step(batch, advantages)
+    return recording.gradients
 
 
 def adamw(learning_rate: float = 1e-2, weight_decay: float = 0.0) -> optimizers.Optimizer:
     return optimizers.AdamW(learning_rate, weight_decay=weight_decay, bias_correction=True)
 
 
-def weights(policy: Policy) -> dict[str, np.ndarray]:
+def weights(policy: Policy) -> Arrays:
     return {name: np.array(array) for name, array in tree_flatten(policy.parameters())}
 
 
-def moved(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def moved(before: Arrays, after: Arrays) -> Arrays:
     return {name: before[name] - after[name] for name in before}
 
 
-def norm(arrays: dict[str, np.ndarray]) -> float:
+def norm(arrays: Arrays) -> float:
     return math.sqrt(sum(float((array.astype(np.float64) ** 2).sum()) for array in arrays.values()))
 
 
+def assert_near(expected: Arrays, actual: Arrays, relative: float = 1e-5) -> None:
+    """Leaf by leaf, by L2 distance."""
+    assert expected.keys() == actual.keys()
+    for name, array in expected.items():
+        off = np.linalg.norm(array - actual[name])
+        assert off <= relative * np.linalg.norm(array), name
+
+
+def shake(policy: Policy) -> None:
+    """Move every parameter by a few per cent, so that ratios are not 1 and the KL is not 0."""
+    policy.model.update(
+        tree_map(
+            lambda array: array * (1 + 0.05 * mx.random.normal(array.shape, key=mx.random.key(11))),
+            policy.parameters(),
+        )
+    )
+
+
+def plain_loss(
+    model: nn.Module,
+    reference: nn.Module,
+    batch: Batch,
+    *,
+    aggregation: Aggregation,
+    beta: float,
+    temperature: float,
+) -> mx.array:
+    """Every completion by itself with its prompt, no cache, logits at all positions."""
+    rollouts = [(group.prompt, r) for group in batch.groups for r in group.rollouts]
+    tokens = sum(len(rollout.token_ids) for _, rollout in rollouts)
+
+    def logprobs(model: nn.Module, prompt: Prompt, rollout: Rollout) -> mx.array:
+        logits = model(mx.array([[*prompt.token_ids, *rollout.token_ids]]))[0] / temperature
+        logits = logits[len(prompt.token_ids) - 1 : -1]
+        every = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+        return every[mx.arange(len(logits)), mx.array(rollout.token_ids)]
+
+    total = mx.array(0.0)
+    advantages = [advantage for group in ADVANTAGES for advantage in group]
+    for (prompt, rollout), advantage in zip(rollouts, advantages, strict=True):
+        own = logprobs(model, prompt, rollout)
+        ratio = mx.exp(own - mx.array(rollout.sampler_logprobs))
+        surrogate = -mx.minimum(ratio * advantage, mx.clip(ratio, 0.8, 1.2) * advantage)
+        above = mx.stop_gradient(logprobs(reference, prompt, rollout)) - own
+        token = surrogate + beta * (mx.exp(above) - above - 1)
+        weight = {
+            Aggregation.sequence_mean: 1 / (12 * len(own)),
+            Aggregation.token_mean: 1 / tokens,
+            Aggregation.constant: 1 / (12 * MAX_TOKENS),
+        }[aggregation]
+        total = total + weight * token.sum()
+    return total
+
+
 @BOTH
-def test_groups_one_at_a_time_give_the_gradient_of_the_mean_loss(
-    architecture: str, eager: Load, prompts: Sequence[Prompt]
+@pytest.mark.parametrize("aggregation", Aggregation)
+def test_the_gradient_is_that_of_the_batch_s_loss_on_the_plain_path(
+    aggregation: Aggregation, architecture: str, eager: Load, prompts: Sequence[Prompt]
 ) -> None:
-    """Against all groups in one padded pass: the same loss and, by one step of plain descent
-    with a large step size, the same gradient."""
+    """Three groups, one at a time, with a reference, at a temperature."""
     policy = eager(architecture)
     batch = sampled(policy, prompts, temperature=0.8)
-    beta, loss_of = 0.3, GrpoConfig(beta=0.3).build()
-    reference = policy.twin()
-    policy.model.update(_shaken(policy))  # so that ratios are not 1 and the KL is not 0
-    before = weights(policy)
-
-    def mean_loss(model: nn.Module) -> mx.array:
-        ids = [[rollout.token_ids for rollout in group.rollouts] for group in batch.groups]
-        tokens = [group.prompt.token_ids for group in batch.groups]
-        scored = completion_logprobs(model, tokens, ids, 0.8)
-        other = mx.stop_gradient(completion_logprobs(reference, tokens, ids, 0.8).logprobs)
-        sampler = np.zeros(scored.mask.shape, dtype=np.float32)
-        for p, group in enumerate(batch.groups):
-            for g, rollout in enumerate(group.rollouts):
-                sampler[p, g, : len(rollout.token_ids)] = rollout.sampler_logprobs
-        losses = [
-            loss_of(
-                GroupTokens(
-                    scored.logprobs[p],
-                    mx.array(sampler[p]),
-                    other[p],
-                    mx.array(ADVANTAGES[p]),
-                    scored.mask[p],
-                )
-            ).total
-            for p in range(3)
-        ]
-        return sum(losses) / 3
-
-    value, gradient = nn.value_and_grad(policy.model, lambda: mean_loss(policy.model))()
-    expected = {name: np.array(array) for name, array in tree_flatten(gradient)}
-
-    step_size = 1000.0
-    one = Updater(
+    reference = policy.reference()
+    shake(policy)
+    beta = 0.3
+    value, gradient = nn.value_and_grad(
         policy.model,
-        reference,
-        loss_of,
-        optimizers.SGD(step_size),
-        max_gradient_norm=math.inf,
+        lambda: plain_loss(
+            policy.model, reference, batch, aggregation=aggregation, beta=beta, temperature=0.8
+        ),
+    )()
+    expected = {name: np.array(array) for name, array in tree_flatten(gradient)}
+    recording = Recording(policy, optimizers.SGD(0.0))
+
+    update = updater(
+        policy,
+        recording.optimizer,
+        beta=beta,
+        reference=reference,
         temperature=0.8,
+        aggregation=aggregation,
+        recording=recording,
     )
-    updated = one.step(batch, ADVANTAGES)
+    metrics = update.step(batch, ADVANTAGES).metrics
 
-    assert updated.loss.keys() == set(GroupLoss._fields)
-    assert value.item() == pytest.approx(updated.loss["total"], abs=1e-5)
-    assert updated.loss["kl_reference"] > 1e-3
-    assert updated.loss["total"] == pytest.approx(
-        updated.loss["surrogate"] + beta * updated.loss["kl_reference"], abs=1e-6
+    assert {
+        *(f"loss/{name}" for name in LossParts._fields),
+        "update/gradient_norm",
+        "update/changed_share",
+    } == metrics.keys()
+    assert value.item() == pytest.approx(metrics["loss/total"], rel=1e-5, abs=1e-6)
+    assert metrics["loss/kl_reference"] > 1e-3
+    assert metrics["loss/total"] == pytest.approx(
+        metrics["loss/surrogate"] + beta * metrics["loss/kl_reference"], abs=1e-6
     )
-    assert norm(expected) == pytest.approx(updated.gradient_norm, rel=1e-4)
-    for name, change in moved(before, weights(policy)).items():
-        off = np.linalg.norm(change / step_size - expected[name])
-        assert off <= 1e-4 * max(np.linalg.norm(expected[name]), norm(expected) / 100), name
+    assert norm(expected) == pytest.approx(metrics["update/gradient_norm"], rel=1e-5)
+    (actual,) = recording.gradients
+    assert_near(expected, actual, relative=2e-5)  # both are float32
 
 
-def _shaken(policy: Policy) -> dict[str, object]:
-    """The parameters, each a few per cent off."""
-    key = mx.random.key(11)
-    return tree_map(
-        lambda array: array * (1 + 0.05 * mx.random.normal(array.shape, key=key)),
-        policy.parameters(),
-    )
+@BOTH
+@pytest.mark.parametrize("aggregation", Aggregation)
+def test_chunks_and_checkpoints_make_the_same_update(
+    aggregation: Aggregation, architecture: str, eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """Also a few rows of the vocabulary at a time."""
+    policy = eager(architecture)
+    batch = sampled(policy, prompts)
+    shake(policy)
+    more: dict[str, Any] = {"aggregation": aggregation, "beta": 0.3}
+    (whole,) = gradients(policy, batch, **more)
+
+    for trainer in (
+        {"rollouts_per_chunk": 1},
+        {"rollouts_per_chunk": 2},
+        {"rollouts_per_chunk": 3, "checkpoint_layers": True},
+        {"checkpoint_layers": True},
+        {"vocabulary_per_chunk": 300},
+    ):
+        assert_near(whole, *gradients(policy, batch, **more, **trainer))
+
+
+@BOTH
+def test_a_low_memory_limit_makes_smaller_chunks_and_the_same_update(
+    architecture: str, eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    policy = eager(architecture)
+    batch = sampled(policy, prompts)
+    shake(policy)
+    lengths = [len(rollout.token_ids) for rollout in batch.groups[2].rollouts]
+    prompt = len(batch.groups[2].prompt.token_ids)
+
+    def largest(limit: float) -> int:
+        plan = updater(policy, adamw(), memory_limit_gb=limit).memory.plan(prompt, lengths)
+        return max(len(chunk.rows) for chunk in plan.chunks)
+
+    assert largest(8.0) == 4
+    assert largest(1e-3) == 1
+    (whole,) = gradients(policy, batch, memory_limit_gb=8.0)
+    (pieces,) = gradients(policy, batch, memory_limit_gb=1e-3)
+    assert_near(whole, pieces)
 
 
 def test_gradients_are_cut_to_the_norm_and_reported_before(
@@ -146,12 +255,14 @@ def test_gradients_are_cut_to_the_norm_and_reported_before(
     free, held = eager(), eager()
     batch, before = sampled(free, prompts), weights(free)
 
-    long = updater(free, optimizers.SGD(1.0)).step(batch, ADVANTAGES).gradient_norm
-    assert long > 0.01
+    long = updater(free, optimizers.SGD(1.0)).step(batch, ADVANTAGES).metrics
+    assert long["update/gradient_norm"] > 0.01
     short = updater(held, optimizers.SGD(1.0), max_gradient_norm=0.01).step(batch, ADVANTAGES)
 
-    assert long == pytest.approx(short.gradient_norm)
-    assert long == pytest.approx(norm(moved(before, weights(free))), rel=1e-3)
+    assert long["update/gradient_norm"] == pytest.approx(short.metrics["update/gradient_norm"])
+    assert long["update/gradient_norm"] == pytest.approx(
+        norm(moved(before, weights(free))), rel=1e-3
+    )
     assert 0.01 == pytest.approx(norm(moved(before, weights(held))), rel=1e-3)
 
 
@@ -164,11 +275,11 @@ def test_the_ratio_of_fresh_rollouts_is_1(
     policy = eager(architecture)
     batch = sampled(policy, prompts, temperature=temperature)
 
-    loss = updater(policy, adamw(), temperature=temperature).step(batch, ADVANTAGES).loss
+    metrics = updater(policy, adamw(), temperature=temperature).step(batch, ADVANTAGES).metrics
 
-    assert 1 == pytest.approx(loss["ratio_mean"], abs=1e-5)
-    assert 0 == pytest.approx(loss["kl_sampler"], abs=1e-6)
-    assert 0 == loss["clip_share"]
+    assert 1 == pytest.approx(metrics["loss/ratio_mean"], abs=1e-5)
+    assert 0 == pytest.approx(metrics["loss/kl_sampler"], abs=1e-6)
+    assert 0 == metrics["loss/clip_share"]
 
 
 def test_the_ratio_of_stale_rollouts_is_not_1(eager: Load, prompts: Sequence[Prompt]) -> None:
@@ -178,13 +289,181 @@ def test_the_ratio_of_stale_rollouts_is_not_1(eager: Load, prompts: Sequence[Pro
     batch = sampled(policy, prompts)
     update = updater(policy, adamw())
 
-    fresh = update.step(batch, ADVANTAGES).loss
-    stale = update.step(batch, ADVANTAGES).loss
+    fresh = update.step(batch, ADVANTAGES).metrics
+    stale = update.step(batch, ADVANTAGES).metrics
 
-    assert fresh["kl_sampler"] < 1e-6
-    assert stale["kl_sampler"] > 1e-3
-    assert abs(stale["ratio_mean"] - 1) > 1e-2
-    assert stale["clip_share"] > 0
+    assert fresh["loss/kl_sampler"] < 1e-6
+    assert stale["loss/kl_sampler"] > 1e-3
+    assert abs(stale["loss/ratio_mean"] - 1) > 1e-2
+    assert stale["loss/clip_share"] > 0
+
+
+SEVERAL = pytest.mark.parametrize(
+    "several", [{"inner_updates": 2}, {"mini_batches": 3}, {"inner_updates": 2, "mini_batches": 3}]
+)
+
+
+@SEVERAL
+def test_with_several_updates_the_ratio_is_against_the_policy_before_the_first(
+    several: dict[str, int], eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """Stale rollouts, and updates that move nothing: the sampler is off, and the ratio is 1."""
+    policy = eager()
+    batch = sampled(policy, prompts)
+    shake(policy)
+
+    metrics = updater(policy, optimizers.SGD(0.0), **several).step(batch, ADVANTAGES).metrics
+    one = updater(policy, optimizers.SGD(0.0)).step(batch, ADVANTAGES).metrics
+
+    assert 1 == pytest.approx(metrics["loss/ratio_mean"], abs=1e-5)
+    assert 0 == metrics["loss/clip_share"]
+    assert metrics["loss/kl_sampler"] > 1e-3
+    assert abs(one["loss/ratio_mean"] - 1) > 1e-3
+
+
+@SEVERAL
+def test_from_the_second_update_on_the_clip_has_something_to_hold(
+    several: dict[str, int], eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """On fresh rollouts, whose first update has ratio 1 and nothing to hold."""
+    policy = eager()
+    batch = sampled(policy, prompts)
+    update = updater(policy, adamw(), **several)
+
+    metrics = update.step(batch, ADVANTAGES).metrics
+
+    assert abs(metrics["loss/ratio_mean"] - 1) > 1e-3
+    assert metrics["loss/clip_share"] > 0
+
+
+@SEVERAL
+def test_proximal_logprobs_are_frozen_and_the_mini_batches_take_turns(
+    several: dict[str, int], eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """Each update sees what the policy said of its groups before the first, although it has moved
+    by then: the second round has the numbers of the first, in the same order."""
+    policy = eager()
+    batch = sampled(policy, prompts)
+    shake(policy)
+    seen: list[np.ndarray] = []
+    grpo = GrpoConfig(beta=0.0).build()
+
+    def watched(logprobs: mx.array, inputs: LossInputs) -> LossParts:
+        seen.append(np.array(inputs.proximal_logprobs))
+        return grpo(logprobs, inputs)
+
+    before = [
+        np.array(
+            completion_logprobs(
+                policy.model,
+                [group.prompt.token_ids],
+                [[rollout.token_ids for rollout in group.rollouts]],
+            ).logprobs[0]
+        )
+        for group in batch.groups
+    ]
+    update = updater(policy, adamw(), loss=watched, rollouts_per_chunk=4, **several)
+    update.step(batch, ADVANTAGES)
+
+    assert 3 * several.get("inner_updates", 1) == len(seen)
+    for place, proximal in enumerate(seen):
+        expected = before[place % 3]
+        ordered = np.array(sorted(proximal.sum(axis=1)))
+        np.testing.assert_allclose(np.array(sorted(expected.sum(axis=1))), ordered, rtol=1e-4)
+
+
+@pytest.mark.parametrize("aggregation", Aggregation)
+def test_a_mini_batch_is_a_batch_of_its_own(
+    aggregation: Aggregation, eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """Its loss is averaged over its own completions and tokens: the gradients of three mini-batches
+    are those of three steps of one prompt."""
+    policy = eager()
+    batch = sampled(policy, prompts)
+
+    parts = gradients(policy, batch, aggregation=aggregation, mini_batches=3)
+
+    assert 3 == len(parts)
+    for group, advantages, part in zip(batch.groups, ADVANTAGES, parts, strict=True):
+        (alone,) = gradients(
+            policy, Batch(0, (group,)), [advantages], aggregation=aggregation, prompts_per_step=1
+        )
+        # The ratio is 1 in both, to float32: against the policy here, against the sampler there.
+        assert_near(alone, part, relative=1e-4)
+
+
+def test_metrics_of_several_updates_are_their_mean(eager: Load, prompts: Sequence[Prompt]) -> None:
+    policy = eager()
+    batch = sampled(policy, prompts)
+
+    def metrics(groups: slice, **trainer: Any) -> dict[str, float]:
+        part = Batch(0, batch.groups[groups])
+        update = updater(policy, optimizers.SGD(0.0), log_entropy=True, **trainer)
+        return update.step(part, ADVANTAGES[groups]).metrics
+
+    whole = metrics(slice(3), mini_batches=3)
+    each = [metrics(slice(p, p + 1), prompts_per_step=1) for p in range(3)]
+
+    for name in whole:
+        mean = sum(one[name] for one in each) / 3
+        assert mean == pytest.approx(whole[name], rel=1e-4, abs=1e-6), name
+
+
+@pytest.mark.parametrize(
+    ("trainer", "updates"),
+    [({}, 1), ({"inner_updates": 3}, 3), ({"inner_updates": 2, "mini_batches": 3}, 6)],
+)
+def test_the_updates_of_a_step_are_inner_updates_times_mini_batches(
+    trainer: dict[str, int], updates: int, eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    policy = eager()
+    optimizer = adamw()
+    batch = sampled(policy, prompts)
+
+    updated = updater(policy, optimizer, **trainer).step(batch, ADVANTAGES)
+
+    assert (updates, 0) == (optimizer.step.item(), updated.skipped)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "beta", "passes"),
+    [
+        # The prompt and one chunk.
+        ({}, 0.0, 2),
+        # And both once more by the reference.
+        ({}, 0.1, 4),
+        # Both for the proximal logprobs, then both for each of two updates.
+        ({"inner_updates": 2}, 0.0, 6),
+        # For the proximal logprobs, and for one update.
+        ({"mini_batches": 3}, 0.0, 4),
+        # The prompt, four chunks, and the prompt for its own gradient.
+        ({"rollouts_per_chunk": 1}, 0.0, 6),
+    ],
+)
+def test_no_pass_through_the_model_is_spent_that_is_not_needed(
+    trainer: dict[str, int],
+    beta: float,
+    passes: int,
+    eager: Load,
+    prompts: Sequence[Prompt],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Passes for each of the three groups. With one update a step the policy is evaluated once:
+    the sampler's word is what its ratio is against."""
+    policy, calls = eager(), []
+    batch = sampled(policy, prompts)
+    update = updater(policy, adamw(), beta=beta, **trainer)
+    trunk = type(policy.model.model)
+    call = trunk.__call__
+
+    def counted(self: nn.Module, inputs: mx.array, *args: Any, **kwargs: Any) -> mx.array:
+        calls.append(inputs.shape)
+        return call(self, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(trunk, "__call__", counted)
+    update.step(batch, ADVANTAGES)
+
+    assert 3 * passes == len(calls)
 
 
 def test_divergence_from_the_reference_is_0_at_the_start_and_grows(
@@ -193,11 +472,11 @@ def test_divergence_from_the_reference_is_0_at_the_start_and_grows(
     policy = eager()
     update = updater(policy, adamw(), beta=1e-4)
 
-    first = update.step(sampled(policy, prompts, step=0), ADVANTAGES).loss
-    second = update.step(sampled(policy, prompts, step=1), ADVANTAGES).loss
+    first = update.step(sampled(policy, prompts, step=0), ADVANTAGES).metrics
+    second = update.step(sampled(policy, prompts, step=1), ADVANTAGES).metrics
 
-    assert 0 == pytest.approx(first["kl_reference"], abs=1e-6)
-    assert second["kl_reference"] > 1e-3
+    assert 0 == pytest.approx(first["loss/kl_reference"], abs=1e-6)
+    assert second["loss/kl_reference"] > 1e-3
 
 
 def test_a_large_beta_holds_the_policy_at_its_reference(
@@ -207,7 +486,7 @@ def test_a_large_beta_holds_the_policy_at_its_reference(
 
     def drift(beta: float) -> float:
         policy = eager()
-        batch, reference = sampled(policy, prompts), policy.twin()
+        batch, reference = sampled(policy, prompts), policy.reference()
         update = updater(policy, adamw(1e-3), beta=beta)
         for _ in range(10):
             update.step(batch, ADVANTAGES)
@@ -221,16 +500,17 @@ def test_a_large_beta_holds_the_policy_at_its_reference(
     assert drift(beta=10.0) < drift(beta=0.0) / 2
 
 
+@pytest.mark.parametrize("trainer", [{}, {"inner_updates": 2}])
 def test_no_advantage_and_no_decay_leave_every_weight_as_it_was(
-    eager: Load, prompts: Sequence[Prompt]
+    trainer: dict[str, int], eager: Load, prompts: Sequence[Prompt]
 ) -> None:
     """Groups of equal rewards must not become noise in Adam's first step."""
     policy = eager()
     batch, before = sampled(policy, prompts), weights(policy)
 
-    updated = updater(policy, adamw()).step(batch, [[0.0] * 4] * 3)
+    metrics = updater(policy, adamw(), **trainer).step(batch, [[0.0] * 4] * 3).metrics
 
-    assert 0 == updated.gradient_norm
+    assert 0 == metrics["update/gradient_norm"] == metrics["update/changed_share"]
     assert all(not change.any() for change in moved(before, weights(policy)).values())
 
 
@@ -245,34 +525,103 @@ def test_weight_decay_is_decoupled(eager: Load, prompts: Sequence[Prompt]) -> No
         np.testing.assert_allclose(before[name] * 0.995, after, rtol=1e-6)
 
 
+def test_the_share_of_weights_that_an_update_changed(
+    eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """Of the study's learning rate float32 loses next to nothing; what has no gradient does not
+    change: most rows of the embedding have one, through the LM head."""
+    policy = eager()
+    batch, before = sampled(policy, prompts), weights(policy)
+
+    metrics = updater(policy, adamw(2e-6)).step(batch, ADVANTAGES).metrics
+
+    changes = moved(before, weights(policy))
+    size = sum(change.size for change in changes.values())
+    changed = sum(np.count_nonzero(change) for change in changes.values())
+    assert changed / size == pytest.approx(metrics["update/changed_share"], abs=1e-9)
+    assert 0.9 < metrics["update/changed_share"] <= 1
+
+
+def test_the_entropy_is_the_mean_over_all_tokens(eager: Load, prompts: Sequence[Prompt]) -> None:
+    """-sum p log p of each token's distribution, over the batch; not there unless asked for."""
+    policy = eager()
+    batch = sampled(policy, prompts, temperature=0.7)
+    entropies: list[float] = []
+    for group in batch.groups:
+        prompt = group.prompt.token_ids
+        for rollout in group.rollouts:
+            whole = mx.array([[*prompt, *rollout.token_ids]])
+            p = mx.softmax(policy.model(whole)[0, len(prompt) - 1 : -1] / 0.7, axis=-1)
+            entropies += (-(p * mx.log(p)).sum(axis=-1)).tolist()
+
+    asked = updater(policy, optimizers.SGD(0.0), temperature=0.7, log_entropy=True)
+    not_asked = updater(policy, optimizers.SGD(0.0), temperature=0.7)
+
+    metrics = asked.step(batch, ADVANTAGES).metrics
+    assert np.mean(entropies) == pytest.approx(metrics["policy/entropy"], rel=1e-5)
+    assert "policy/entropy" not in not_asked.step(batch, ADVANTAGES).metrics
+
+
+def broken(batch: Batch, place: int = 0) -> Batch:
+    """One completion's sampler said exp(-1e4) of its tokens; its ratio is infinite, and with an
+    advantage below 0 the clip does not hold it."""
+    group = batch.groups[place]
+    own = next(row for row, advantage in enumerate(ADVANTAGES[place]) if advantage < 0)
+    rollouts = list(group.rollouts)
+    rollouts[own] = Rollout(
+        rollouts[own].token_ids,
+        (-1e4,) * len(rollouts[own].token_ids),
+        rollouts[own].finish_reason,
+        0,
+        rollouts[own].text,
+    )
+    groups = list(batch.groups)
+    groups[place] = Group(group.prompt, tuple(rollouts))
+    return Batch(batch.step, tuple(groups))
+
+
+def state(optimizer: optimizers.Optimizer) -> dict[str, bytes]:
+    return {name: np.array(array).tobytes() for name, array in tree_flatten(optimizer.state)}
+
+
 @pytest.mark.parametrize("cause", ["advantage", "sampler"])
-def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
+def test_an_update_that_is_not_finite_is_left_out(
     cause: str, eager: Load, prompts: Sequence[Prompt]
 ) -> None:
-    """It is named with its step, counted from 1, and the weights and the optimizer are as before:
-    the next update is what it would have been."""
+    """Weights and optimizer are as before, to the bit, and the next update is what it would have
+    been."""
     policy, other = eager(), eager()
-    batch, before = sampled(policy, prompts), weights(policy)
-    update = updater(policy, adamw())
+    batch, optimizer, others_optimizer = sampled(policy, prompts), adamw(), adamw()
+    update, others_update = updater(policy, optimizer), updater(other, others_optimizer)
     bad_batch, bad_advantages = batch, ADVANTAGES
     if cause == "advantage":
         bad_advantages = [*ADVANTAGES[:2], [math.nan, 0.0, 0.0, 0.0]]
     else:
-        group = batch.groups[0]
-        first = group.rollouts[1]  # advantage below 0, so that the clip does not hold it
-        broken = Rollout(
-            first.token_ids, (-1e4,) * len(first.token_ids), first.finish_reason, 0, first.text
-        )
-        rollouts = (group.rollouts[0], broken, *group.rollouts[2:])
-        bad_batch = Batch(6, (Group(group.prompt, rollouts), *batch.groups[1:]))
+        bad_batch = broken(batch)
+    for each in (update, others_update):
+        each.step(batch, ADVANTAGES)
+    before, state_before = weights(policy), state(optimizer)
 
-    with pytest.raises(TrainingDiverged, match=r"step [17] is not finite .* as they were before"):
-        update.step(bad_batch, bad_advantages)
+    assert 1 == update.step(bad_batch, bad_advantages).skipped
 
     assert all(not change.any() for change in moved(before, weights(policy)).values())
-    update.step(batch, ADVANTAGES)
-    updater(other, adamw()).step(batch, ADVANTAGES)
+    assert state_before == state(optimizer)
+    for each in (update, others_update):
+        assert 0 == each.step(batch, ADVANTAGES).skipped
     assert all(not off.any() for off in moved(weights(other), weights(policy)).values())
+    assert state(others_optimizer) == state(optimizer)
+
+
+def test_one_mini_batch_of_three_is_left_out_alone(eager: Load, prompts: Sequence[Prompt]) -> None:
+    """In both rounds; what is reported is of the others, and finite."""
+    policy, optimizer = eager(), adamw()
+    batch = sampled(policy, prompts)
+    advantages = [ADVANTAGES[0], [math.nan, 0.0, 0.0, 0.0], ADVANTAGES[2]]
+
+    updated = updater(policy, optimizer, mini_batches=3, inner_updates=2).step(batch, advantages)
+
+    assert (2, 4) == (updated.skipped, optimizer.step.item())
+    assert all(math.isfinite(value) for value in updated.metrics.values())
 
 
 @BOTH
@@ -293,10 +642,107 @@ def test_what_was_better_than_average_becomes_likelier_and_so_does_ending_there(
         Rollout(each, tuple(before[place, : len(each)].tolist()), reason, 0, "")
         for place, (each, reason) in enumerate(zip(ids, ("stop", "length"), strict=True))
     )
-    update = updater(policy, adamw(1e-3))
+    update = updater(policy, adamw(1e-3), prompts_per_step=1)
     update.step(Batch(0, (Group(prompt, rollouts),)), [[1.0, -1.0]])
     gain = logprobs() - before
 
     assert gain[0].sum() > 0 > gain[1].sum()
     assert gain[0, 2] > 0.01  # the end of turn itself
     assert gain[1, 2] < -0.01  # going on instead
+
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "intermediate_size": 64,
+    "num_attention_heads": 2,
+    "head_dim": 16,
+    "num_key_value_heads": 1,
+    "rms_norm_eps": 1e-6,
+    "vocab_size": 512,
+}
+
+
+def windowed() -> nn.Module:
+    """Gemma 3, some of whose layers remember the last 8 tokens only."""
+    arguments = SMALL | {"sliding_window": 8, "sliding_window_pattern": 3}
+    return gemma3_text.Model(gemma3_text.ModelArgs(model_type="gemma3_text", **arguments))
+
+
+def capped() -> nn.Module:
+    """Gemma 2, whose logits are more than a product."""
+    return gemma2.Model(gemma2.ModelArgs(model_type="gemma2", **SMALL))
+
+
+def of(model: nn.Module, **trainer: Any) -> Updater:
+    """An updater of a model that has no tokenizer."""
+    return Updater(
+        model,
+        None,
+        GrpoConfig(beta=0.0).build(),
+        Weights(model, adamw(), Precision.fp32, seed=1),
+        aggregation=Aggregation.sequence_mean,
+        trainer=TrainerConfig(**{"steps": 1} | trainer),
+        max_tokens=MAX_TOKENS,
+        temperature=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (windowed, "caches of this architecture cannot be shared by a group"),
+        (capped, "logits of this architecture are more than one product with its LM head"),
+    ],
+    ids=["windowed", "capped"],
+)
+def test_a_slower_path_is_said(
+    make: Callable[[], nn.Module], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, when training begins, and what it costs."""
+    with caplog.at_level(logging.WARNING):
+        of(make())
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert said in message
+
+
+def test_nothing_is_said_of_the_fast_path(eager: Load, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        updater(eager(), adamw())
+        updater(eager("lfm2"), adamw())
+    assert not caplog.records
+
+
+def test_a_step_takes_little_above_weights_means_and_two_gradients() -> None:
+    """Weights 1, AdamW's means 2, the gradient 1 and, beside it, the one that is being added or
+    clipped 1; activations and the head's blocks are small here. A gradient that outlives its
+    group (it did, for a while) makes one more."""
+    model = qwen2.Model(
+        qwen2.ModelArgs(
+            model_type="qwen2",
+            hidden_size=256,
+            num_hidden_layers=6,
+            intermediate_size=1024,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            rms_norm_eps=1e-6,
+            vocab_size=1024,
+        )
+    )
+    mx.eval(model.parameters())
+    size = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
+    prompt = Prompt(Example("post", "words", ("a reference",)), tuple(range(10, 20)))
+    rollouts = tuple(
+        Rollout(tuple(range(30 + row, 38 + row)), (-7.0,) * 8, "length", 0, "") for row in range(4)
+    )
+    batch = Batch(0, (Group(prompt, rollouts),) * 3)
+    standing = mx.get_active_memory() - size
+
+    for trainer in ({}, {"rollouts_per_chunk": 1}):
+        update = of(model, prompts_per_step=3, **trainer)
+        update.step(batch, ADVANTAGES)
+        mx.reset_peak_memory()
+        update.step(batch, ADVANTAGES)
+        print(trainer, (mx.get_peak_memory() - standing) / size)
+        assert mx.get_peak_memory() - standing < 5.7 * size
+        del update

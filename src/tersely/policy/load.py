@@ -177,6 +177,7 @@ def load_policy(folder: Path) -> Policy:
     """
     import mlx.core as mx
 
+    from tersely.policy.cpu_functions import use_cpu_functions
     from tersely.policy.tokenizer import load_tokenizer
 
     model, config = _load_model(folder, lazy=False)
@@ -185,6 +186,7 @@ def load_policy(folder: Path) -> Policy:
             f"the checkpoint in {folder} is quantized, and quantized weights cannot be trained: "
             "an update would reach its norms and biases alone; take the bf16 or float32 original"
         )
+    use_cpu_functions(model)
     model.set_dtype(mx.float32)
     mx.eval(model.parameters())
     tokenizer = load_tokenizer(folder, _end_ids(config))
