@@ -30,7 +30,7 @@ PLAIN_ROWS = {"small": 8, "Qwen2.5-0.5B": 2}
 OWN, PLAIN = "tersely", "plain"
 PEERS = {
     OWN: Peer("tersely_engine", "defaults: the group at once", "8"),
-    "tersely chunked": Peer("tersely_engine", "two completions a chunk", "2"),
+    "tersely chunked": Peer("tersely_engine", "four completions a chunk", "4"),
     "mlx-lm-lora": Peer("mlx_lm_lora_engine", "defaults: one row at a time", "", "mlx-lm-lora"),
     "mlx-lm-lora checkpointed": Peer(
         "mlx_lm_lora_engine", "layers checkpointed", "checkpointed", "mlx-lm-lora"

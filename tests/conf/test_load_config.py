@@ -14,6 +14,8 @@ import tersely
 from tersely.config import GROUPS, help_text, load
 from tersely.errors import ConfigError
 from tersely.launch import paragraph
+from tersely.objective.aggregation import Aggregation
+from tersely.training.config import Precision, Schedule
 
 ROOT = Path(__file__).parents[2]
 SOURCES = str(Path(tersely.__file__).parents[1])
@@ -49,6 +51,11 @@ COMPOSITION = {
     "seed=1.5": ["seed=1.5", "Integer"],
     "seed=null": ["seed=null", "not Optional"],
     "reward.meteor_matching=exact": ["'exact'", "[wordnet, exact_and_stem]"],
+    "loss.aggregation=mean": ["'mean'", "[sequence_mean, token_mean, constant]"],
+    "trainer.schedule=step": ["'step'", "[constant, linear, cosine]"],
+    "trainer.precision=fp16": ["'fp16'", "[fp32, bf16_master, bf16_stochastic, bf16]"],
+    "trainer.inner_updates=1.5": ["trainer.inner_updates=1.5", "Integer"],
+    "trainer.chunk=4": ["trainer.chunk", "TrainerConfig"],
     # a slip of the pen
     "length.target=[64": ["no viable alternative at input '[64'"],
     "reward=rouge,bleu": ["Ambiguous value", "add --multirun"],
@@ -91,6 +98,15 @@ REFUSED = {
     ): "exactly one of trainer.steps and trainer.epochs must be set, got steps=",
     ("trainer.steps=null",): "must be set, got steps=None and epochs=None",
     ("trainer.steps=0",): "trainer.steps must be at least 1, got 0",
+    ("trainer.inner_updates=0",): "trainer.inner_updates must be at least 1, got 0",
+    ("trainer.mini_batches=3",): "trainer.prompts_per_step=4 prompts cannot be split into "
+    "trainer.mini_batches=3 equal parts; set a divisor",
+    ("trainer.rollouts_per_chunk=0",): "trainer.rollouts_per_chunk must be at least 1, got 0",
+    ("trainer.vocabulary_per_chunk=0",): "trainer.vocabulary_per_chunk must be at least 1, got 0",
+    ("trainer.memory_limit_gb=0",): "trainer.memory_limit_gb must be above 0, got 0",
+    ("trainer.warmup_updates=-1",): "trainer.warmup_updates must be at least 0, got -1",
+    ("trainer.max_skipped_updates=-1",): "trainer.max_skipped_updates must be at least 0, got -1",
+    ("loss.clip_high=0",): "loss.clip_high must be above 0, got 0",
     ("rollout.group_size=1",): "rollout.group_size must be at least 2, got 1",
     ("rollout.temperature=0",): "rollout.temperature must be above 0, got 0",
     ("length.target=0",): "length.target must be at least 1, got 0",
@@ -113,6 +129,23 @@ def test_what_cannot_be_meant_is_refused_when_it_is_loaded(
         load(composed(*overrides))
     assert REFUSED[overrides] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_words_and_blanks_become_what_they_stand_for(composed: Composed) -> None:
+    """A choice by its name, and null for what the machine decides."""
+    config = load(
+        composed(
+            "loss.aggregation=token_mean",
+            "trainer.schedule=cosine",
+            "trainer.precision=bf16_master",
+            "trainer.memory_limit_gb=2",
+            "trainer.rollouts_per_chunk=null",
+        )
+    )
+    assert Aggregation.token_mean is config.loss.aggregation
+    assert Schedule.cosine is config.trainer.schedule
+    assert Precision.bf16_master is config.trainer.precision
+    assert (2.0, None) == (config.trainer.memory_limit_gb, config.trainer.rollouts_per_chunk)
 
 
 def test_an_added_key_that_exists_is_not_refused(composed: Composed) -> None:

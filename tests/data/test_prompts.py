@@ -133,6 +133,7 @@ def test_every_real_reddit_post_fits_the_default(caplog: pytest.LogCaptureFixtur
     qwen = load_tokenizer(QWEN)
     prompts = make_prompts(splits.train, qwen, PlainPrompt(), "train")
     assert 165 == len(prompts)
-    assert [] == caplog.records
+    # Of ours: transformers may have something to say about missing libraries.
+    assert [] == [record for record in caplog.records if record.name.startswith("tersely")]
     text = (SHARED / "data" / "reddit_tifu" / "train.jsonl").read_text()
     assert json.loads(text.splitlines()[0])["prompt"] in qwen.decode(prompts[0].token_ids)

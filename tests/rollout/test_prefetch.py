@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlx.core as mx
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tersely import progress
 from tersely.errors import RolloutError
 from tersely.records import Example, Group, Prompt
+from tersely.rollout import prefetch
 from tersely.rollout.prefetch import Prefetcher, Sampled
 from tersely.rollout.sampler import Snapshot
 
@@ -132,21 +134,34 @@ def test_a_stall_says_what_it_is_waiting_for(
     assert all(line.startswith("step 2 waits") and "rollouts" in line for line in lines)
 
 
-def test_sampling_and_waiting_are_timed_apart() -> None:
-    """In turn, all sampling is waited for; beside an update that takes longer, none of it."""
-    nap = 0.1
-    with Prefetcher(
-        RecordingSampler(lambda step: time.sleep(nap)), prompts_of, ahead=1, steps=2
-    ) as rollouts:
+def test_sampling_and_waiting_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sampling takes 3 seconds of a clock that nothing else moves. The first step is waited for,
+    all of the time; the second is there when the loop, busy until then, asks for it."""
+    now = 0.0
+    waiting, busy, there = (threading.Event() for _ in range(3))
+
+    def clock() -> float:
+        if threading.current_thread() is threading.main_thread():
+            waiting.set()
+        return now
+
+    def sample(step: int) -> None:
+        nonlocal now
+        assert (busy if step else waiting).wait(timeout=10)
+        now += 3
+        if step:
+            there.set()
+
+    monkeypatch.setattr(prefetch, "time", SimpleNamespace(perf_counter=clock))
+    with Prefetcher(RecordingSampler(sample), prompts_of, ahead=1, steps=2) as rollouts:
         rollouts.publish(Snapshot({}, version=0))
         first = rollouts.next_batch()
-        time.sleep(4 * nap)
+        busy.set()
+        assert there.wait(timeout=10)
         second = rollouts.next_batch()
 
-    assert nap <= first.sampling_seconds
-    assert nap <= first.waiting_seconds
-    assert nap <= second.sampling_seconds
-    assert second.waiting_seconds < nap
+    assert (3, 3) == (first.sampling_seconds, first.waiting_seconds)
+    assert (3, 0) == (second.sampling_seconds, second.waiting_seconds)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")

@@ -14,7 +14,7 @@ from tersely.policy.lm_head import BLOCK_BYTES
 from tersely.policy.logprobs import Scorer, completion_mask
 from tersely.training.chunks import Plan, split
 from tersely.training.footprint import BLOCKS_IN_FLIGHT, Footprint, memory_limit_gb
-from tersely.training.gradient import GroupTokens, group_gradient
+from tersely.training.gradient import GradientSum, GroupTokens, group_gradient
 
 HEAD = BLOCKS_IN_FLIGHT * BLOCK_BYTES
 """67 MB, set aside for blocks of the LM head whether there are that many or not."""
@@ -79,7 +79,8 @@ def plans_of(lengths: list[int]) -> dict[str, Plan]:
 
 
 def measured(scorer: Scorer, prompt: int, lengths: list[int], plan: Plan) -> int:
-    """Bytes that a group took at its peak, above the weights; its gradient is among them."""
+    """Bytes that two groups took at their peak, one after the other as in a batch, above the
+    weights; the sum of their gradients is among them."""
     longest = max(chunk.length for chunk in plan.chunks)
     completions = [[5 + row] * length for row, length in enumerate(lengths)]
     told = mx.full((len(lengths), longest), -8.0)
@@ -95,8 +96,9 @@ def measured(scorer: Scorer, prompt: int, lengths: list[int], plan: Plan) -> int
     mx.eval(told, inputs.advantages, inputs.mask, inputs.weights)
     before = mx.get_active_memory()
     mx.reset_peak_memory()
-    group = GroupTokens([7] * prompt, completions, inputs)
-    group_gradient(scorer, GrpoConfig(beta=0.0).build(), group, plan)
+    group, total = GroupTokens([7] * prompt, completions, inputs), GradientSum()
+    for _ in range(2):
+        group_gradient(scorer, GrpoConfig(beta=0.0).build(), group, plan, onto=total)
     return mx.get_peak_memory() - before
 
 
@@ -104,44 +106,49 @@ def gradient_bytes(model: nn.Module) -> int:
     return sum(array.size * 4 for _, array in tree_flatten(model.trainable_parameters()))
 
 
-@pytest.mark.parametrize(
-    ("make", "vocabulary", "width", "layers", "prompt", "group", "longest"),
-    [
-        (qwen, 8192, 256, 6, 200, 6, 64),
-        (lfm, 8192, 256, 6, 200, 6, 64),
-        (qwen, 65_536, 128, 2, 40, 4, 24),
-        (lfm, 65_536, 128, 3, 300, 2, 100),
-    ],
-    ids=["qwen2", "lfm2", "qwen2, large vocabulary", "lfm2, large vocabulary"],
-)
-def test_an_estimate_is_hardly_ever_too_low_and_at_most_twice_too_high(
-    make: Callable[..., nn.Module],
-    vocabulary: int,
-    width: int,
-    layers: int,
-    prompt: int,
-    group: int,
-    longest: int,
+@pytest.mark.parametrize("make", [qwen, lfm], ids=["qwen2", "lfm2"])
+@pytest.mark.parametrize(("prompt", "group", "longest"), [(200, 6, 64), (20, 8, 120)])
+def test_the_layers_are_estimated_within_a_factor_of_two(
+    prompt: int, group: int, longest: int, make: Callable[..., nn.Module]
 ) -> None:
-    """Too low would be memory that was not allowed. Over these shapes and more (prompts of 20 to
-    600 tokens, 2 to 8 completions of 16 to 200) it was at least 0.98 times the peak and, without
-    what is set aside for the LM head, at most 1.7 times."""
-    model = make(vocabulary, width, layers)
+    """With a vocabulary so small that the head has a few blocks only, and what is set aside for
+    many of them left out. Measured 0.93 to 1.43 times the peak, the most with checkpoints."""
+    model = make(1024, 192, 4)
     mx.eval(model.parameters())
     scorer = Scorer(model)
     footprint, lengths = Footprint(scorer), lengths_of(group, longest)
-    gradient = gradient_bytes(model)
 
     for name, plan in plans_of(lengths).items():
         peak = measured(scorer, prompt, lengths, plan)
-        estimate = footprint.working_bytes(prompt, plan) + gradient
-        assert 0.95 * peak < estimate < 2 * peak + HEAD, name
+        estimate = footprint.working_bytes(prompt, plan) - HEAD + gradient_bytes(model)
+        assert 0.8 * peak < estimate < 2 * peak, name
+
+
+@pytest.mark.parametrize(
+    ("make", "layers", "prompt", "group", "longest"),
+    [(qwen, 2, 40, 4, 24), (lfm, 3, 200, 2, 60)],
+    ids=["qwen2", "lfm2"],
+)
+def test_a_large_vocabulary_is_estimated_within_a_factor_of_two(
+    make: Callable[..., nn.Module], layers: int, prompt: int, group: int, longest: int
+) -> None:
+    """65,536 tokens: the embedding's gradient, of which several stand beside each other, and the
+    head's blocks are most of it. Too low would be memory that was not allowed."""
+    model = make(65_536, 256, layers)
+    mx.eval(model.parameters())
+    scorer = Scorer(model)
+    footprint, lengths = Footprint(scorer), lengths_of(group, longest)
+
+    for name, plan in plans_of(lengths).items():
+        peak = measured(scorer, prompt, lengths, plan)
+        estimate = footprint.working_bytes(prompt, plan) + gradient_bytes(model)
+        assert 0.95 * peak < estimate < 2 * peak, name
 
 
 def test_smaller_plans_are_estimated_smaller_and_are() -> None:
     """In the order in which they are tried, as estimated and as measured; checkpoints pay where a
     layer keeps much."""
-    model = qwen(2048, 192, 6)
+    model = qwen(1024, 128, 6)
     mx.eval(model.parameters())
     scorer = Scorer(model)
     footprint, lengths = Footprint(scorer), lengths_of(12, 64)

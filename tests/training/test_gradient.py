@@ -1,6 +1,7 @@
 """Chunks, shared prompts and checkpoints against the plain path: every row with its prompt, logits
 of all positions, log-softmax, and the loss written out."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,7 +19,12 @@ from tersely.policy.load import Policy
 from tersely.policy.logprobs import Scorer, completion_mask, padded
 from tersely.policy.tuning import LoraConfig
 from tersely.training.chunks import Chunk, Plan, split
-from tersely.training.gradient import GroupTokens, group_gradient, group_logprobs
+from tersely.training.gradient import (
+    GradientSum,
+    GroupTokens,
+    group_gradient,
+    group_logprobs,
+)
 
 Load = Callable[..., Policy]
 
@@ -161,7 +167,9 @@ def one_by_one(case: Case, most: int, again: bool = False) -> Plan:
 def assert_as_plain(
     expected: Plain, model: nn.Module, case: Case, said: Others, plan: Plan, relative: float = 1e-5
 ) -> None:
-    """Every part of the loss, and the gradient of every leaf by its L2 distance."""
+    """Every part of the loss, and the gradient of every leaf by its L2 distance. One that is below
+    a hundredth of the whole counts as that: where a token sees nothing but itself, the gradient
+    of the queries is 0 but for rounding."""
     scorer = Scorer(model, TEMPERATURE)
     loss = GrpoConfig(beta=BETA).build()
 
@@ -173,10 +181,11 @@ def assert_as_plain(
         assert value == pytest.approx(parts[name].item(), rel=relative, abs=1e-6), name
     gradient = dict(tree_flatten(found.gradient))
     assert expected.gradient.keys() == gradient.keys()
+    whole = np.linalg.norm([np.linalg.norm(array) for array in expected.gradient.values()])
     for name, array in expected.gradient.items():
         assert mx.float32 == gradient[name].dtype
         off = np.linalg.norm(array - np.array(gradient[name]))
-        assert off <= relative * np.linalg.norm(array), name
+        assert off <= relative * max(np.linalg.norm(array), whole / 100), name
 
 
 @ARCHITECTURES
@@ -401,3 +410,72 @@ def test_logprobs_without_a_gradient(most: int, architecture: str, eager: Load) 
         actual = logprobs[row]
         np.testing.assert_allclose(actual[: len(completion)], expected, rtol=1e-5, atol=3e-5)
         assert not actual[len(completion) :].any()
+
+
+@ARCHITECTURES
+@pytest.mark.parametrize("together", [True, False])
+def test_a_gradient_can_be_added_to_another(together: bool, architecture: str, eager: Load) -> None:
+    """Twice the same group onto one sum is twice its gradient, its parts are once."""
+    model = sharpened(eager(architecture))
+    case = Case(PROMPT, SIXTEEN[:5])
+    group, loss = ready(case, others(model, case)), GrpoConfig(beta=BETA).build()
+    plan = everything(case) if together else one_by_one(case, 2)
+    scorer, total = Scorer(model, TEMPERATURE), GradientSum()
+    alone = group_gradient(scorer, loss, group, plan)
+
+    both = [group_gradient(scorer, loss, group, plan, onto=total) for _ in range(2)]
+
+    once, twice = dict(tree_flatten(alone.gradient)), dict(tree_flatten(total.tree()))
+    assert once.keys() == twice.keys()
+    for name, array in once.items():
+        off = np.linalg.norm(2 * np.array(array) - np.array(twice[name]))
+        assert off <= 1e-6 * np.linalg.norm(twice[name]), name
+    for found in both:
+        assert alone.parts.loss.total.item() == found.parts.loss.total.item()
+
+
+def test_a_sum_is_float32_whatever_is_added() -> None:
+    """256 + 1 is 256 in bfloat16, which has 8 bits."""
+    total = GradientSum()
+    for value in (256.0, 1.0, 1.0):
+        total.add({"layers": [{"w": mx.array([value], mx.bfloat16)}], "b": mx.array([0.25])})
+    total.evaluate()
+
+    assert [258.0] == total.tree()["layers"][0]["w"].tolist()
+    assert mx.float32 == total.tree()["layers"][0]["w"].dtype
+    assert [0.75] == total.tree()["b"].tolist()
+
+
+def test_a_sum_is_scaled_down_to_a_norm_and_never_up() -> None:
+    """(3, 4) and (12) have the norm 13. Cut to 6.5 they are halved."""
+    total = GradientSum()
+    total.add({"a": mx.array([3.0, 4.0]), "b": mx.array([12.0])})
+
+    assert 13 == pytest.approx(total.clip(100.0))
+    assert [3.0, 4.0] == total.tree()["a"].tolist()
+    assert 13 == pytest.approx(total.clip(6.5))
+    assert [1.5, 2.0] == pytest.approx(total.tree()["a"].tolist())
+    assert [6.0] == pytest.approx(total.tree()["b"].tolist())
+    assert 6.5 == pytest.approx(total.clip(100.0))
+
+
+def test_the_norm_of_a_large_leaf_is_right() -> None:
+    """8.4 million squares of about 1e-8, as of an embedding (a real one has 136 million). Added
+    up one after the other in float32 they are 1.3 % short, and 33 % of the real one: a sum that is
+    2^24 times its next term does not grow any more."""
+    leaf = 1e-4 * mx.random.normal((4096, 2048), key=mx.random.key(0))
+    expected = math.sqrt(np.square(np.array(leaf), dtype=np.float64).sum())
+    total = GradientSum()
+    total.add({"embedding": leaf})
+
+    assert expected == pytest.approx(total.clip(1e9), rel=1e-4)
+
+
+def test_what_is_taken_is_no_longer_held() -> None:
+    """So that whoever takes it can free it leaf by leaf."""
+    total = GradientSum()
+    total.add({"a": mx.array([3.0])})
+
+    assert [3.0] == total.take()["a"].tolist()
+    total.add({"a": mx.array([4.0])})
+    assert [4.0] == total.take()["a"].tolist()

@@ -200,7 +200,7 @@ def test_the_gradient_is_that_of_the_batch_s_loss_on_the_plain_path(
     assert metrics["loss/total"] == pytest.approx(
         metrics["loss/surrogate"] + beta * metrics["loss/kl_reference"], abs=1e-6
     )
-    assert norm(expected) == pytest.approx(metrics["update/gradient_norm"], rel=1e-5)
+    assert norm(expected) == pytest.approx(metrics["update/gradient_norm"], rel=1e-4)
     (actual,) = recording.gradients
     assert_near(expected, actual, relative=2e-5)  # both are float32
 
@@ -422,7 +422,7 @@ def test_the_updates_of_a_step_are_inner_updates_times_mini_batches(
 
     updated = updater(policy, optimizer, **trainer).step(batch, ADVANTAGES)
 
-    assert (updates, 0) == (optimizer.step.item(), updated.skipped)
+    assert (updates, 0) == (optimizer.step.item(), sum(updated.left_out))
 
 
 @pytest.mark.parametrize(
@@ -602,12 +602,12 @@ def test_an_update_that_is_not_finite_is_left_out(
         each.step(batch, ADVANTAGES)
     before, state_before = weights(policy), state(optimizer)
 
-    assert 1 == update.step(bad_batch, bad_advantages).skipped
+    assert (True,) == update.step(bad_batch, bad_advantages).left_out
 
     assert all(not change.any() for change in moved(before, weights(policy)).values())
     assert state_before == state(optimizer)
     for each in (update, others_update):
-        assert 0 == each.step(batch, ADVANTAGES).skipped
+        assert (False,) == each.step(batch, ADVANTAGES).left_out
     assert all(not off.any() for off in moved(weights(other), weights(policy)).values())
     assert state(others_optimizer) == state(optimizer)
 
@@ -620,7 +620,7 @@ def test_one_mini_batch_of_three_is_left_out_alone(eager: Load, prompts: Sequenc
 
     updated = updater(policy, optimizer, mini_batches=3, inner_updates=2).step(batch, advantages)
 
-    assert (2, 4) == (updated.skipped, optimizer.step.item())
+    assert (2, 4) == (sum(updated.left_out), optimizer.step.item())
     assert all(math.isfinite(value) for value in updated.metrics.values())
 
 
@@ -713,10 +713,10 @@ def test_nothing_is_said_of_the_fast_path(eager: Load, caplog: pytest.LogCapture
     assert not caplog.records
 
 
-def test_a_step_takes_little_above_weights_means_and_two_gradients() -> None:
-    """Weights 1, AdamW's means 2, the gradient 1 and, beside it, the one that is being added or
-    clipped 1; activations and the head's blocks are small here. A gradient that outlives its
-    group (it did, for a while) makes one more."""
+def test_a_step_takes_little_above_weights_means_and_one_gradient() -> None:
+    """Weights 1, AdamW's means 2, the gradient 1; measured 4.30 times the weights, a few leaves and
+    activations included, one group or three. A gradient that outlives its group (it did, for a
+    while) makes one more."""
     model = qwen2.Model(
         qwen2.ModelArgs(
             model_type="qwen2",
@@ -743,6 +743,5 @@ def test_a_step_takes_little_above_weights_means_and_two_gradients() -> None:
         update.step(batch, ADVANTAGES)
         mx.reset_peak_memory()
         update.step(batch, ADVANTAGES)
-        print(trainer, (mx.get_peak_memory() - standing) / size)
-        assert mx.get_peak_memory() - standing < 5.7 * size
+        assert mx.get_peak_memory() - standing < 4.7 * size
         del update

@@ -57,7 +57,7 @@ def token_scores(
 
     @mx.custom_function
     def score(hidden: mx.array, weight: mx.array) -> tuple[mx.array, mx.array, mx.array]:
-        return _forward(hidden, weight, targets, blocks, entropy)
+        return _forward(hidden, weight, targets, blocks, 1 / temperature, entropy)
 
     @score.vjp
     def score_vjp(
@@ -65,23 +65,29 @@ def token_scores(
         cotangents: tuple[mx.array, mx.array, mx.array],
         outputs: tuple[mx.array, mx.array, mx.array],
     ) -> tuple[mx.array, mx.array]:
-        return _backward(*primals, targets, cotangents[0], outputs[1], blocks, trained)
+        cotangent, logsumexp = cotangents[0], outputs[1]
+        scale = 1 / temperature
+        return _backward(*primals, targets, cotangent, logsumexp, blocks, scale, trained)
 
-    # The temperature scales the hidden states, N x D numbers, and not the logits, N x V.
-    scores: Any = score(hidden / temperature, weight)
+    scores: Any = score(hidden, weight)
     logprobs, _, entropies = scores
     return TokenScores(logprobs, mx.stop_gradient(entropies) if entropy else None)
 
 
 def _forward(
-    hidden: mx.array, weight: mx.array, targets: mx.array, blocks: list[slice], entropy: bool
+    hidden: mx.array,
+    weight: mx.array,
+    targets: mx.array,
+    blocks: list[slice],
+    scale: float,
+    entropy: bool,
 ) -> tuple[mx.array, mx.array, mx.array]:
     """Log-probabilities, logsumexp to base 2, and entropies (0 unless asked for); `[N]` each."""
-    scaled = hidden * LOG2_E
+    left, factor = _to_base_2(hidden, scale)
     tops, sums, moments = [], [], []
-    ready = scaled
+    ready = left
     for rows in blocks:
-        logits = _logits(ready, weight[rows])
+        logits = _logits(ready, weight[rows], factor)
         top = logits.max(axis=-1)
         above = logits - top[:, None]
         powers = mx.power(2.0, above)
@@ -90,18 +96,19 @@ def _forward(
         if entropy:
             moments.append((powers * above).sum(axis=-1))
         # Without this all blocks are made first and stand in memory together.
-        ready = mx.depends(scaled, [sums[-1], *moments[-1:]])
+        ready = mx.depends(left, [sums[-1], *moments[-1:]])
     top = mx.stack(tops).max(axis=0)
     share = mx.power(2.0, mx.stack(tops) - top)
     total = (mx.stack(sums) * share).sum(axis=0)
     logsumexp = top + mx.log2(total)
-    chosen = (hidden.astype(mx.float32) * weight[targets].astype(mx.float32)).sum(axis=-1)
+    # A product like those of the blocks: in bfloat16 it is rounded as the sampler's was.
+    chosen = (hidden[:, None] @ weight[targets][..., None]).astype(mx.float32).reshape(-1)
     entropies = mx.zeros_like(logsumexp)
     if entropy:
         # H = logsumexp - E[logit]; a block's mean logit is taken above its own top.
         expected = (share * (mx.stack(moments) + mx.stack(sums) * mx.stack(tops))).sum(axis=0)
         entropies = (logsumexp - expected / total) / LOG2_E
-    return chosen - logsumexp / LOG2_E, logsumexp, entropies
+    return chosen * scale - logsumexp / LOG2_E, logsumexp, entropies
 
 
 def _backward(
@@ -111,16 +118,19 @@ def _backward(
     cotangent: mx.array,
     logsumexp: mx.array,
     blocks: list[slice],
+    scale: float,
     trained: bool,
 ) -> tuple[mx.array, mx.array]:
     """Gradients of the log-probabilities, `[N, D]` and `[V, D]`, in the types of the inputs."""
-    scaled = hidden * LOG2_E
-    weighted = (hidden * cotangent[:, None]).astype(weight.dtype)
+    left, factor = _to_base_2(hidden, scale)
+    cotangent = cotangent[:, None] * scale
+    weighted = (hidden * cotangent).astype(weight.dtype)
     mean_row = mx.zeros(hidden.shape, mx.float32)
     weight_gradient = mx.zeros_like(weight)
-    ready = scaled
+    ready = left
     for rows in blocks:
-        share = mx.power(2.0, _logits(ready, weight[rows]) - logsumexp[:, None])
+        logits = _logits(ready, weight[rows], factor)
+        share = mx.power(2.0, logits - logsumexp[:, None])
         share = share.astype(weight.dtype)
         mean_row = mean_row + share @ weight[rows]
         done = [mean_row]
@@ -128,13 +138,24 @@ def _backward(
             gradient = -(share.T @ weighted)
             weight_gradient[rows] = gradient
             done.append(gradient)
-        ready = mx.depends(scaled, done)
+        ready = mx.depends(left, done)
     if trained:
         weight_gradient = weight_gradient.at[targets].add(weighted)
-    hidden_gradient = cotangent[:, None] * (weight[targets].astype(mx.float32) - mean_row)
+    hidden_gradient = cotangent * (weight[targets].astype(mx.float32) - mean_row)
     return hidden_gradient.astype(hidden.dtype), weight_gradient
 
 
-def _logits(hidden: mx.array, rows: mx.array) -> mx.array:
-    """`[N, rows]` in float32, whatever the product was computed in."""
-    return (hidden @ rows.T).astype(mx.float32)
+def _to_base_2(hidden: mx.array, scale: float) -> tuple[mx.array, float]:
+    """What is multiplied with the weight, and by what the product is multiplied afterwards.
+
+    It is cheaper to scale N x D hidden states than N x V logits, but bfloat16 would round them.
+    """
+    if hidden.dtype == mx.float32:
+        return hidden * (scale * LOG2_E), 1.0
+    return hidden, scale * LOG2_E
+
+
+def _logits(left: mx.array, rows: mx.array, factor: float) -> mx.array:
+    """`[N, rows]` to base 2 in float32, whatever the product was computed in."""
+    product = (left @ rows.T).astype(mx.float32)
+    return product if factor == 1.0 else product * factor

@@ -37,6 +37,8 @@ def halves(model: nn.Module) -> Halves | None:
     except (TypeError, ValueError):  # called in another way, or gives something else
         return None
     logits = model(probe)
-    if product.shape != logits.shape or not mx.allclose(product, logits, 1e-3, 1e-4).item():
+    if product.shape != logits.shape:
         return None
-    return Halves(trunk, head)
+    # A cap hardly shows in the small logits of random weights, so float32 is held to its word.
+    bound = (1e-5 if logits.dtype == mx.float32 else 2e-2) * mx.abs(logits).max()
+    return Halves(trunk, head) if (mx.abs(product - logits).max() <= bound).item() else None

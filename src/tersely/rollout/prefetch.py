@@ -1,7 +1,7 @@
 """Sample the next steps' rollouts in the background while this step's gradients are computed.
 
 Which weights sample a step is a schedule, not a race: the rollouts of step `s` come from the
-weights after `max(0, s - prefetch)` updates, however fast either side is. A run can therefore
+weights after `max(0, s - prefetch)` steps, however fast either side is. A run can therefore
 be repeated bit for bit, and `prefetch=0` is the synchronous run.
 """
 

@@ -17,7 +17,7 @@ class Snapshot(NamedTuple):
     parameters: Mapping[str, Any]
     """The parameter tree of the policy."""
     version: int
-    """Optimizer updates that these weights have seen."""
+    """Training steps that these weights have seen."""
 
 
 class Sampler(Protocol):
@@ -45,7 +45,7 @@ class RolloutConfig:
     """Nucleus of this probability is sampled from; 1 keeps every token."""
     prefetch: int = 1
     """How many steps rollouts are sampled ahead of the update; 0 samples and updates in turn.
-    The rollouts of a step are then exactly this many updates old (fewer at the start)."""
+    The rollouts of a step are then exactly this many steps old (fewer at the start)."""
 
     def __post_init__(self) -> None:
         if self.group_size < 2:

@@ -28,6 +28,14 @@ SCORES_IN_FLIGHT = 8
 BLOCKS_IN_FLIGHT = 16
 """Blocks of the LM head that MLX prepares ahead."""
 
+EMBEDDINGS_IN_FLIGHT = 3
+"""Arrays of the size of the embedding beside its summed gradient: what comes from the head, what
+comes from the first layer, and their sum."""
+
+LOGITS_IN_FLIGHT = 5
+"""Arrays of the size of the logits, where the LM head cannot be taken off: the most that was
+measured, with a cap on logits."""
+
 
 def memory_limit_gb() -> float:
     """What an update may take on this machine: a share of its memory, or what Metal advises."""
@@ -48,9 +56,10 @@ class Footprint:
         self._heads = getattr(getattr(model, "args", None), "num_attention_heads", 1)
         self._state = _state_per_token(scorer)
         self._shares_prompt = scorer.shares_prompt
-        # The embedding's gradient comes from both ends of the model and is added up.
-        self._vocabulary = embedding * self._item + BLOCKS_IN_FLIGHT * BLOCK_BYTES
-        self._logits = 0 if scorer.fuses_head else 3 * 4 * embedding // self._width
+        self._vocabulary = (
+            EMBEDDINGS_IN_FLIGHT * embedding * self._item + BLOCKS_IN_FLIGHT * BLOCK_BYTES
+        )
+        self._logits = 0 if scorer.fuses_head else LOGITS_IN_FLIGHT * 4 * embedding // self._width
 
     def working_bytes(self, prompt: int, plan: Plan) -> int:
         """Peak of working through a group with a prompt of `prompt` tokens."""

@@ -34,21 +34,21 @@ class Memory:
 
     def plan(self, prompt: int, lengths: Sequence[int]) -> Plan:
         """The fastest plan that fits, for a prompt and completions of so many tokens."""
-        chosen = None
-        for chosen in plans(
+        needed = {}
+        for each in plans(
             lengths, self._trainer.rollouts_per_chunk, self._trainer.checkpoint_layers
         ):
-            if self._standing + self._footprint.working_bytes(prompt, chosen) <= self._limit:
-                return chosen
-        assert chosen is not None
-        self._warn(prompt, chosen)
-        return chosen
+            needed[each] = self._standing + self._footprint.working_bytes(prompt, each)
+            if needed[each] <= self._limit:
+                return each
+        smallest = min(needed, key=needed.__getitem__)
+        self._warn(needed[smallest])
+        return smallest
 
-    def _warn(self, prompt: int, plan: Plan) -> None:
+    def _warn(self, needed: float) -> None:
         if self._warned:
             return
         self._warned = True
-        needed = self._standing + self._footprint.working_bytes(prompt, plan)
         log.warning(
             "an update needs about %.1f GB even in its smallest chunks, and %.1f GB are allowed: "
             "it goes on and may be slow or fail. Raise trainer.memory_limit_gb, or save memory "

@@ -6,6 +6,7 @@ has diverged.
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,29 +25,30 @@ class Skipped:
         self.total = 0
 
     def note(
-        self, skipped: int, made: int, batch: Batch, advantages: Sequence[Sequence[float]]
+        self, left_out: Sequence[bool], batch: Batch, advantages: Sequence[Sequence[float]]
     ) -> None:
-        """After each step: how many of its updates were left out and how many were made.
+        """After each step: which of its updates were left out, in their order.
 
-        Raises `TrainingDiverged` when more than the most in a row were left out; the weights
-        are then those of the last update that was made.
+        Raises `TrainingDiverged` when more than the most in a row were left out.
         """
-        if not skipped:
-            self._in_a_row = 0
+        longest = 0
+        for each in left_out:
+            self._in_a_row = self._in_a_row + 1 if each else 0
+            longest = max(longest, self._in_a_row)
+        if not any(left_out):
             return
-        self.total += skipped
-        self._in_a_row = skipped if made else self._in_a_row + skipped
+        self.total += sum(left_out)
         file = self._keep(batch, advantages)
         log.warning(
             "step %d: loss or gradient was not finite, %d of its updates left out; weights and "
             "optimizer are as before, the batch is in %s",
             batch.step + 1,
-            skipped,
+            sum(left_out),
             file,
         )
-        if self._in_a_row > self._most:
+        if longest > self._most:
             raise TrainingDiverged(
-                f"{self._in_a_row} updates in a row, up to step {batch.step + 1}, had a loss or a "
+                f"{longest} updates in a row, up to step {batch.step + 1}, had a loss or a "
                 f"gradient that is not finite; their batches are in {self._folder}. Lower "
                 "trainer.learning_rate, or look for rewards that are not finite; "
                 "trainer.max_skipped_updates says how many are borne"
@@ -62,10 +64,10 @@ class Skipped:
                 "rollouts": [
                     {
                         "token_ids": list(rollout.token_ids),
-                        "sampler_logprobs": list(rollout.sampler_logprobs),
+                        "sampler_logprobs": [_readable(each) for each in rollout.sampler_logprobs],
                         "policy_version": rollout.policy_version,
                         "text": rollout.text,
-                        "advantage": advantage,
+                        "advantage": _readable(advantage),
                     }
                     for rollout, advantage in zip(group.rollouts, own, strict=True)
                 ],
@@ -74,3 +76,8 @@ class Skipped:
         ]
         file.write_text(json.dumps({"step": batch.step + 1, "groups": groups}, indent=1))
         return file
+
+
+def _readable(number: float) -> float | str:
+    """JSON has no numbers for inf and nan, and they are what one looks for here."""
+    return number if math.isfinite(number) else str(number)

@@ -83,12 +83,7 @@ def train(
                 advantages = [advantages_of(group.reward) for group in scores]
                 updated = updater.step(sampled.batch, advantages)
             updating = time.perf_counter() - began
-            left_out.note(
-                updated.skipped,
-                trainer.updates_per_step - updated.skipped,
-                sampled.batch,
-                advantages,
-            )
+            left_out.note(updated.left_out, sampled.batch, advantages)
             reporter.step(
                 step + 1,
                 reward_metrics(scores)

@@ -36,8 +36,8 @@ class Updated(NamedTuple):
 
     metrics: dict[str, float]
     """By the names under which they are logged; means over the updates that were made."""
-    skipped: int
-    """Updates that were not made because loss or gradient was not finite."""
+    left_out: tuple[bool, ...]
+    """For each update, in order: whether it was left out, loss or gradient not being finite."""
 
 
 class Updater:
@@ -72,9 +72,8 @@ class Updater:
         parts = self._mini_batches(batch, advantages)
         made = [self._update(part) for _ in range(self._trainer.inner_updates) for part in parts]
         finite = [metrics for metrics in made if metrics is not None]
-        # A step without any update still has numbers to show: those that were not finite.
         means = {name: fmean(each[name] for each in finite) for name in (finite or [{}])[0]}
-        return Updated(means, len(made) - len(finite))
+        return Updated(means, tuple(metrics is None for metrics in made))
 
     def _update(self, part: Sequence[tuple[GroupTokens, Plan]]) -> dict[str, float] | None:
         """One update; None where it was left out."""
