@@ -71,13 +71,21 @@ def main() -> int:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="one timed call instead of three")
     size.add_argument("--full", action="store_true", help="also the shape of Qwen2.5-0.5B")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=[name for name in PEERS if name != OWN],
+        metavar="PEER",
+        help="these beside this project; the plain computation is left out, and errors with it",
+    )
     chosen = parser.parse_args()
+    names = [OWN, *chosen.only] if chosen.only else [PLAIN, *PEERS]
     calls = {"small": 1 if chosen.quick else 3} | ({"Qwen2.5-0.5B": 1} if chosen.full else {})
 
     # What else ran here shows in the times, so it is looked up before this adds to it.
     machine = {"processors": len(os.sched_getaffinity(0)), "load_average": os.getloadavg()[0]}
-    pythons = {None: Path(sys.executable)} | environments()
-    results = {shape: measured(shape, repeats, pythons) for shape, repeats in calls.items()}
+    pythons = {None: Path(sys.executable)} | environments(names)
+    results = {shape: measured(shape, repeats, pythons, names) for shape, repeats in calls.items()}
     versions = {
         name: row.pop("versions")
         for rows in results.values()
@@ -85,14 +93,17 @@ def main() -> int:
         if "versions" in row
     }
     print(json.dumps({"shapes": results, "versions": versions, "machine": machine}))
-    failed = any("error" in rows[name] for rows in results.values() for name in (OWN, PLAIN))
+    failed = any(
+        "error" in rows.get(name, {}) for rows in results.values() for name in (OWN, PLAIN)
+    )
     return int(failed)
 
 
-def environments() -> dict[str, Path | EnvironmentFailed]:
-    """The Python of every environment that a peer needs, or why there is none."""
+def environments(names: list[str]) -> dict[str, Path | EnvironmentFailed]:
+    """The Python of every environment that these peers need, or why there is none."""
     pythons: dict[str, Path | EnvironmentFailed] = {}
-    for name in dict.fromkeys(peer.environment for peer in PEERS.values() if peer.environment):
+    peers = [PEERS[name] for name in names if name in PEERS]
+    for name in dict.fromkeys(peer.environment for peer in peers if peer.environment):
         say(f"environment of {name}")
         try:
             pythons[name] = interpreter(name, ENVIRONMENTS)
@@ -102,9 +113,9 @@ def environments() -> dict[str, Path | EnvironmentFailed]:
 
 
 def measured(
-    shape: str, repeats: int, pythons: dict[Any, Path | EnvironmentFailed]
+    shape: str, repeats: int, pythons: dict[Any, Path | EnvironmentFailed], names: list[str]
 ) -> dict[str, Any]:
-    """The rows of one of `peers.task.SHAPES`, by the names of `PEERS`, and the plain one.
+    """The rows of one of `peers.task.SHAPES` for the peers of these names, or the plain one.
 
     Each is called once and then `repeats` times on the clock.
     """
@@ -116,7 +127,8 @@ def measured(
         subprocess.run(
             [sys.executable, "-m", "peers.task", folder, shape], cwd=BENCHMARKS, check=True
         )
-        for name, peer in ({PLAIN: plain} | PEERS).items():
+        for name in names:
+            peer = plain if name == PLAIN else PEERS[name]
             python = pythons[peer.environment]
             if isinstance(python, EnvironmentFailed):
                 rows[name] = {"settings": peer.settings, "error": str(python)}

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PRECISIONS = ("fp32", "bf16_master", "bf16_stochastic", "bf16")
 STUDY, STUDY_STEPS = 2e-6, 5
 """The study's learning rate, at which the share of changed weights is what counts."""
-SEEDS, STEPS, BATCH = (0, 1, 2), 30, ("trainer.prompts_per_step=2",)
+SEEDS, STEPS, BATCH = (0, 1, 2), 20, ("trainer.prompts_per_step=2",)
 QUICK_SEEDS, QUICK_STEPS, QUICK_BATCH = (
     (0,),
     10,

@@ -85,8 +85,8 @@ class GradientSum:
 def _sum_of_squares(array: mx.array) -> float:
     # Axis by axis: on a CPU MLX adds up one number after the other, and a float32 sum of the
     # hundred million squares of an embedding ends up a third short.
-    squares = mx.square(array)
-    return float(squares.sum(axis=-1).sum().item())
+    total: Any = mx.square(array).sum(axis=-1).sum().item()
+    return float(total)
 
 
 class GroupGradient(NamedTuple):
