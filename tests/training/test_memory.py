@@ -57,7 +57,7 @@ def test_the_fastest_plan_that_fits_is_taken(policy: Policy) -> None:
 
 
 def test_the_smaller_the_limit_the_smaller_the_chunks(policy: Policy) -> None:
-    """Down to one completion at a time."""
+    """Down to what needs least, one or two completions at a time."""
     whole = gigabytes_for(policy, next(plans(LENGTHS, None, None)))
 
     def largest(share: float) -> int:
@@ -67,7 +67,7 @@ def test_the_smaller_the_limit_the_smaller_the_chunks(policy: Policy) -> None:
     sizes = [largest(share) for share in (1.0, 0.99, 0.98, 0.95, 0.5)]
 
     assert sorted(sizes, reverse=True) == sizes
-    assert sizes[0] > sizes[-1] == 1
+    assert sizes[0] > 2 >= sizes[-1]
 
 
 def test_what_is_given_is_taken_however_little_memory_there_is(policy: Policy) -> None:
