@@ -19,7 +19,9 @@ from tersely.rewards.quality import Metric
 from tersely.seeds import derive
 from tersely.tracking.tracker import Tracker
 from tersely.training.checkpoint import save_checkpoint
+from tersely.training.precision import precision_of
 from tersely.training.progress import StageProgress
+from tersely.training.schedule import rates_of
 from tersely.training.stage_store import shared_stage, stage_key
 from tersely.training.stages import Stage
 from tersely.training.trainer import check_context, train
@@ -77,6 +79,7 @@ def prepare(config: Config) -> Prepared:
         name: make_prompts(getattr(splits, name), policy.tokenizer, config.prompt, name)
         for name in ("train", "test")
     }
+    rates_of(config.trainer, config.trainer.steps_for(len(prompts["train"])))  # may refuse
     for split in prompts.values():
         check_context(policy, split, config.rollout.max_tokens)
     return Prepared(
@@ -90,6 +93,7 @@ def run(prepared: Prepared, tracker: Tracker, folder: Path) -> dict[str, float]:
     Returns `test/before/...` and `test/after/...`, what a comparison of runs shows.
     """
     config, policy = prepared.config, prepared.policy
+    tracker.tags({"precision": precision_of(config.trainer).name})
     before = _score_test_split(prepared, "before", tracker)
     step = 0
     for stage, mixture in prepared.stages:
@@ -167,6 +171,7 @@ def _train_shared(
             "data": prepared.fingerprint,
             "model": checkpoint_fingerprint(policy.folder),
             "seed": config.seed,
+            "precision": precision_of(config.trainer).name,
             **{
                 # The type counts too: two losses may well have the same fields.
                 name: [type(getattr(config, name)).__name__, asdict(getattr(config, name))]

@@ -171,6 +171,18 @@ def test_parts_that_do_not_go_together_are_refused_before_data_is_made(
         prepare(load(composed(*overrides)))
 
 
+def test_a_warm_up_that_no_stage_reaches_the_end_of_is_refused_before_it_costs(
+    composed: Composed,
+) -> None:
+    """3 steps of 2 updates are 6; the test split has not been scored yet."""
+    from tersely.run import prepare
+
+    steps = ("trainer.steps=3", "trainer.mini_batches=2")
+    prepare(load(composed(*steps, "trainer.warmup_updates=6")))
+    with pytest.raises(ConfigError, match="warmup_updates=7 is longer than a stage of 6 updates"):
+        prepare(load(composed(*steps, "trainer.warmup_updates=7")))
+
+
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": SOURCES}
     environment.pop("HYDRA_FULL_ERROR", None)

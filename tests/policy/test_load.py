@@ -258,3 +258,11 @@ def test_a_quantized_checkpoint_is_refused(copy: Path) -> None:
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"quantized weights cannot be trained.*bf16"):
         load_policy(copy)
+
+
+def test_a_stage_ends_in_float32_whatever_it_was_stored_in(policy: Policy) -> None:
+    """So that summaries are scored alike whether the stage was trained here or taken from the
+    store, where checkpoints are float32."""
+    policy.model.set_dtype(mx.bfloat16)
+    policy.merge()
+    assert {mx.float32} == {array.dtype for _, array in tree_flatten(policy.parameters())}

@@ -152,6 +152,14 @@ def test_logits_that_are_more_than_one_product_are_left_whole(model: Any) -> Non
     assert halves(model()) is None
 
 
+def test_a_cap_is_seen_in_bfloat16_too() -> None:
+    """Logits of a few units, which a cap of 30 bends by less than one in a hundred."""
+    model = capped()
+    model.model.embed_tokens.weight = model.model.embed_tokens.weight * 5
+    model.set_dtype(mx.bfloat16)
+    assert halves(model) is None
+
+
 def test_a_scale_counts_by_what_it_does_not_by_its_name() -> None:
     """Divided by 1 they are the product; by 8 they are not."""
     assert halves(scaled(1.0)) is not None

@@ -30,6 +30,13 @@ def batch(step: int) -> Batch:
     return Batch(step, groups)
 
 
+def note(
+    skipped: Skipped, left_out: list[bool], batch: Batch, advantages: list[list[float]]
+) -> None:
+    skipped.count(left_out)
+    skipped.keep(batch, advantages)
+
+
 def strict(text: str) -> Any:
     """JSON as its standard has it, which Python's own words for no number are no part of."""
 
@@ -42,7 +49,7 @@ def strict(text: str) -> Any:
 def test_steps_without_one_leave_nothing(tmp_path: Path) -> None:
     skipped = Skipped(tmp_path / "skipped", 3)
     for step in range(5):
-        skipped.note([False], batch(step), ADVANTAGES)
+        note(skipped, [False], batch(step), ADVANTAGES)
 
     assert 0 == skipped.total
     assert not (tmp_path / "skipped").exists()
@@ -52,7 +59,7 @@ def test_the_batch_of_one_is_kept_with_all_that_the_update_had(tmp_path: Path) -
     """By its step, counted from 1."""
     skipped = Skipped(tmp_path / "deep" / "skipped", 3)
 
-    skipped.note([True], batch(41), ADVANTAGES)
+    note(skipped, [True], batch(41), ADVANTAGES)
 
     assert 1 == skipped.total
     (file,) = (tmp_path / "deep" / "skipped").iterdir()
@@ -74,7 +81,7 @@ def test_what_is_no_number_can_be_read_back(tmp_path: Path) -> None:
     """It is what one looks for there. JSON has no word for it: other readers refuse Python's."""
     skipped = Skipped(tmp_path, 3)
 
-    skipped.note([True], batch(0), [[math.nan, -1.0], [0.5, math.inf]])
+    note(skipped, [True], batch(0), [[math.nan, -1.0], [0.5, math.inf]])
 
     kept = strict((tmp_path / "step_000001.json").read_text())
     advantages = [
@@ -90,8 +97,8 @@ def test_each_is_said_with_its_step_and_its_file(
 ) -> None:
     skipped = Skipped(tmp_path, 3)
     with caplog.at_level(logging.WARNING):
-        skipped.note([True, False, True], batch(6), ADVANTAGES)
-        skipped.note([False] * 3, batch(7), ADVANTAGES)
+        note(skipped, [True, False, True], batch(6), ADVANTAGES)
+        note(skipped, [False] * 3, batch(7), ADVANTAGES)
 
     (said,) = [record.getMessage() for record in caplog.records]
     assert "step 7: loss or gradient was not finite, 2 of its updates left out" in said
@@ -102,10 +109,10 @@ def test_a_row_of_them_is_a_run_that_has_diverged(tmp_path: Path) -> None:
     """Three are borne, the fourth is not; it says what to do and has kept all four."""
     skipped = Skipped(tmp_path, 3)
     for step in range(3):
-        skipped.note([True], batch(step), ADVANTAGES)
+        note(skipped, [True], batch(step), ADVANTAGES)
 
     with pytest.raises(TrainingDiverged) as caught:
-        skipped.note([True], batch(3), ADVANTAGES)
+        note(skipped, [True], batch(3), ADVANTAGES)
 
     said = str(caught.value)
     for part in (
@@ -122,29 +129,29 @@ def test_a_step_that_makes_its_updates_ends_the_row(tmp_path: Path) -> None:
     """What was left out before is counted on."""
     skipped = Skipped(tmp_path, 1)
     for step in range(0, 10, 2):
-        skipped.note([True], batch(step), ADVANTAGES)
-        skipped.note([False], batch(step + 1), ADVANTAGES)
+        note(skipped, [True], batch(step), ADVANTAGES)
+        note(skipped, [False], batch(step + 1), ADVANTAGES)
 
     assert 5 == skipped.total
 
 
 def test_none_is_borne_where_none_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(TrainingDiverged, match="1 updates in a row"):
-        Skipped(tmp_path, 0).note([True], batch(0), ADVANTAGES)
+        note(Skipped(tmp_path, 0), [True], batch(0), ADVANTAGES)
 
 
 def test_all_updates_of_a_step_count(tmp_path: Path) -> None:
     """Two steps of two updates each, none of which was made, are four in a row."""
     skipped = Skipped(tmp_path, 3)
-    skipped.note([True, True], batch(0), ADVANTAGES)
+    note(skipped, [True, True], batch(0), ADVANTAGES)
     with pytest.raises(TrainingDiverged, match="4 updates in a row"):
-        skipped.note([True, True], batch(1), ADVANTAGES)
+        note(skipped, [True, True], batch(1), ADVANTAGES)
 
 
 def test_one_that_is_made_between_them_breaks_the_row(tmp_path: Path) -> None:
     """Six of eight updates of a step are left out, at most three of them in a row."""
     skipped = Skipped(tmp_path, 3)
-    skipped.note([True, True, True, False, True, False, True, True], batch(0), ADVANTAGES)
+    note(skipped, [True, True, True, False, True, False, True, True], batch(0), ADVANTAGES)
     assert 6 == skipped.total
     with pytest.raises(TrainingDiverged, match="4 updates in a row, up to step 2"):
-        skipped.note([True, True], batch(1), ADVANTAGES)
+        note(skipped, [True, True], batch(1), ADVANTAGES)

@@ -1,4 +1,4 @@
-"""Keep freed memory in the process, on Linux without a GPU.
+"""Keep freed memory in the process, on Linux.
 
 MLX on a CPU takes each array from `malloc` and gives it back when it is done. glibc returns large
 blocks to the kernel at once, which has to hand them out again page by page, each cleared: at the

@@ -40,6 +40,14 @@ def use_cpu_functions(model: nn.Module) -> tuple[str, ...]:
     return tuple(replaced)
 
 
+def keeps_scores(model: nn.Module) -> bool:
+    """Whether the layers of `model` keep their attention weights for the backward pass, as the
+    function below does and a fused one need not."""
+    module = sys.modules[type(model).__module__]
+    own = scaled_dot_product_attention
+    return getattr(module, own.__name__, None) is own
+
+
 def swiglu(gate: mx.array, x: mx.array) -> mx.array:
     """`gate * sigmoid(gate) * x`, as `mlx_lm.models.activations.swiglu`; other than float32 goes
     there."""

@@ -6,7 +6,7 @@ pass works through the vocabulary in blocks and keeps only each token's logsumex
 pass makes each block's logits again.
 
 The gradient of `logprob = h W[y] - logsumexp(h W')` with a cotangent `c` a token is
-`dh = c (W[y] - p W)` and `dW = -p' (c h)`, plus `c h` in the rows `y`, with `p` the softmax.
+`dh = -c (p - y) W` and `dW = -(p - y)' (c h)`, with `p` the softmax and `y` as one-hot rows.
 Blocks of the vocabulary, not of the tokens, because a block's `dW` is then complete and nothing
 of the size of `W` has to be added up.
 
@@ -131,7 +131,7 @@ def _backward(
     for rows in blocks:
         logits = _logits(ready, weight[rows], factor)
         share = mx.power(2.0, logits - logsumexp[:, None])
-        share = share.astype(weight.dtype)
+        share = _less_targets(share, targets, rows).astype(weight.dtype)
         mean_row = mean_row + share @ weight[rows]
         done = [mean_row]
         if trained:
@@ -139,10 +139,15 @@ def _backward(
             weight_gradient[rows] = gradient
             done.append(gradient)
         ready = mx.depends(left, done)
-    if trained:
-        weight_gradient = weight_gradient.at[targets].add(weighted)
-    hidden_gradient = cotangent * (weight[targets].astype(mx.float32) - mean_row)
-    return hidden_gradient.astype(hidden.dtype), weight_gradient
+    return (-cotangent * mean_row).astype(hidden.dtype), weight_gradient
+
+
+def _less_targets(share: mx.array, targets: mx.array, rows: slice) -> mx.array:
+    """`p - y` of a block: 1 less where a token's target is in it."""
+    inside = (targets >= rows.start) & (targets < rows.stop)
+    places = mx.clip(targets - rows.start, 0, rows.stop - rows.start - 1)
+    ones = inside.astype(mx.float32)
+    return share.at[mx.arange(share.shape[0]), places].add(-ones)
 
 
 def _to_base_2(hidden: mx.array, scale: float) -> tuple[mx.array, float]:

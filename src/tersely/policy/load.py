@@ -120,10 +120,15 @@ class Policy:
         )
 
     def merge(self) -> None:
-        """End a stage: what was learned is in the weights, and the model is as it was loaded."""
+        """End a stage: what was learned is in the weights, and the model is as it was loaded, in
+        float32, whatever `trainer.precision` stored it in meanwhile."""
+        import mlx.core as mx
+
         from tersely.policy.lora import merge
 
         merge(self.model)
+        self.model.set_dtype(mx.float32)
+        mx.eval(self.model.parameters())
         self._tuning = FullConfig()
 
     def twin(self) -> "nn.Module":

@@ -25,7 +25,8 @@ def attach(model: nn.Module, seed: int, *, rank: int, scale: float, layers: int)
     model.freeze()
     with _drawn_from(seed):
         linear_to_lora_layers(model, layers, {"rank": rank, "scale": scale, "dropout": 0.0})
-    mx.eval(model.parameters())
+    # Not the rest: a twin's own weights are never read, others take their place.
+    mx.eval(model.trainable_parameters())
 
 
 def detach(model: nn.Module) -> None:

@@ -11,6 +11,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
+from tersely.policy.cpu_functions import keeps_scores
 from tersely.policy.lm_head import BLOCK_BYTES
 from tersely.policy.logprobs import Scorer
 from tersely.training.chunks import Chunk, Plan
@@ -38,9 +39,15 @@ measured, with a cap on logits."""
 
 
 def memory_limit_gb() -> float:
-    """What an update may take on this machine: a share of its memory, or what Metal advises."""
-    if mx.metal.is_available():
-        return float(mx.device_info()["max_recommended_working_set_size"]) / 1e9
+    """What an update may take on this machine: what Metal advises, or a share of the memory of
+    the device that computes."""
+    if mx.default_device().type == mx.DeviceType.gpu:
+        device = mx.device_info()
+        if "max_recommended_working_set_size" in device:
+            return float(device["max_recommended_working_set_size"]) / 1e9
+        memory = device.get("total_memory", device.get("memory_size"))
+        if memory:
+            return SHARE_OF_MEMORY * float(memory) / 1e9
     return SHARE_OF_MEMORY * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
@@ -56,9 +63,13 @@ class Footprint:
         self._heads = getattr(getattr(model, "args", None), "num_attention_heads", 1)
         self._state = _state_per_token(scorer)
         self._shares_prompt = scorer.shares_prompt
-        self._vocabulary = (
-            EMBEDDINGS_IN_FLIGHT * embedding * self._item + BLOCKS_IN_FLIGHT * BLOCK_BYTES
-        )
+        trained = max(array.size for _, array in tree_flatten(model.trainable_parameters()))
+        self._vocabulary = BLOCKS_IN_FLIGHT * BLOCK_BYTES
+        if trained == embedding:
+            self._vocabulary += EMBEDDINGS_IN_FLIGHT * embedding * self._item
+        self._keeping_layers = 0
+        if keeps_scores(model):
+            self._keeping_layers = sum(hasattr(layer, "self_attn") for layer in model.layers)
         self._logits = 0 if scorer.fuses_head else LOGITS_IN_FLIGHT * 4 * embedding // self._width
 
     def working_bytes(self, prompt: int, plan: Plan) -> int:
@@ -72,6 +83,7 @@ class Footprint:
         """Peak of one pass over `prompt` tokens and `chunks`, which look back on them and on
         `before` tokens whose state is there already."""
         tokens, keys, scores = prompt, 0, prompt * prompt
+        all_scores, logits = scores, 0
         for chunk in chunks:
             seen = prompt + before + chunk.length
             queries = chunk.tokens
@@ -80,15 +92,18 @@ class Footprint:
             tokens += queries
             keys += len(chunk.rows) * seen
             scores = max(scores, queries * seen)
-        kept = sum(self._layers)
+            all_scores += queries * seen
+            logits += queries * self._logits
+        kept, in_layers = sum(self._layers), self._keeping_layers * all_scores
         if checkpoint:
+            in_layers = 0
             kept = 2 * self._width * len(self._layers) + 2 * max(self._layers)
         return int(
             KEPT * tokens * kept * self._item
             + keys * self._state * self._item
-            + SCORES_IN_FLIGHT * self._heads * scores * 4
+            + (SCORES_IN_FLIGHT * scores + in_layers) * self._heads * 4
             + self._vocabulary
-            + sum(chunk.tokens for chunk in chunks) * self._logits
+            + logits
         )
 
 

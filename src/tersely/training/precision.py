@@ -29,9 +29,24 @@ def precision_of(trainer: TrainerConfig) -> Precision:
     return Precision.bf16_stochastic if on_gpu else Precision.fp32
 
 
-def cast(model: nn.Module, precision: Precision) -> None:
+def cast(model: nn.Module, precision: Precision, key: mx.array) -> None:
     """Store the floating-point parameters of `model` as `precision` has them: float32 for
-    `fp32`, bfloat16, rounded to nearest, for the others."""
+    `fp32`, bfloat16 for the others.
+
+    `bf16_stochastic` rounds by chance here too: what a stage before has learned may lie between
+    two values of bfloat16. A bfloat16 checkpoint stays what it is.
+    """
+    if precision is Precision.bf16_stochastic:
+        leaves = tree_flatten(model.parameters())
+        keys = mx.random.split(key, len(leaves))
+        model.update(
+            tree_unflatten(
+                [
+                    (name, stochastic_bf16(array, own) if array.dtype == mx.float32 else array)
+                    for (name, array), own in zip(leaves, keys, strict=True)
+                ]
+            )
+        )
     model.set_dtype(mx.float32 if precision is Precision.fp32 else mx.bfloat16)
     mx.eval(model.parameters())
 
@@ -69,7 +84,13 @@ class Weights:
         self._precision, self._seed = precision, seed
         if precision is Precision.bf16_master:
             self.masters = _float32(model.trainable_parameters())
-        cast(model, precision)
+        cast(model, precision, mx.random.key(derive(seed, "rounding")))
+
+    def finish(self) -> None:
+        """End a stage: the model gets the float32 values that were kept beside it."""
+        if self.masters is not None:
+            self.model.update(self.masters)
+            mx.eval(self.model.parameters())
 
     @property
     def updates(self) -> int:

@@ -6,7 +6,7 @@ import mlx.core as mx
 from mlx.optimizers import cosine_decay, join_schedules, linear_schedule
 
 from tersely.errors import ConfigError
-from tersely.training.config import Schedule
+from tersely.training.config import Schedule, TrainerConfig
 
 Rates = Callable[[mx.array], mx.array]
 """From the number of updates so far to the rate of the next."""
@@ -33,6 +33,12 @@ def learning_rate(peak: float, schedule: Schedule, warmup: int, updates: int) ->
     if rising:
         rates = join_schedules([linear_schedule(peak / warmup, peak, rising), rates], [rising])
     return rates
+
+
+def rates_of(trainer: TrainerConfig, steps: int) -> float | Rates:
+    """The learning rates of a stage of `steps` steps; see `learning_rate`."""
+    updates = steps * trainer.updates_per_step
+    return learning_rate(trainer.learning_rate, trainer.schedule, trainer.warmup_updates, updates)
 
 
 def _from_peak(peak: float, schedule: Schedule, updates: int) -> Rates:

@@ -21,40 +21,41 @@ class Skipped:
 
     def __init__(self, folder: Path, most_in_a_row: int) -> None:
         self._folder, self._most = folder, most_in_a_row
-        self._in_a_row = 0
+        self._in_a_row = self._now = self._longest = 0
         self.total = 0
 
-    def note(
-        self, left_out: Sequence[bool], batch: Batch, advantages: Sequence[Sequence[float]]
-    ) -> None:
-        """After each step: which of its updates were left out, in their order.
-
-        Raises `TrainingDiverged` when more than the most in a row were left out.
-        """
-        longest = 0
+    def count(self, left_out: Sequence[bool]) -> None:
+        """After each step: which of its updates were left out, in their order."""
+        self._now, self._longest = sum(left_out), 0
         for each in left_out:
             self._in_a_row = self._in_a_row + 1 if each else 0
-            longest = max(longest, self._in_a_row)
-        if not any(left_out):
+            self._longest = max(self._longest, self._in_a_row)
+        self.total += self._now
+
+    def keep(self, batch: Batch, advantages: Sequence[Sequence[float]]) -> None:
+        """Keep the batch of the step that was just counted, if any of its updates was left out.
+
+        Raises `TrainingDiverged` when more than the most in a row were.
+        """
+        if not self._now:
             return
-        self.total += sum(left_out)
-        file = self._keep(batch, advantages)
+        file = self._write(batch, advantages)
         log.warning(
             "step %d: loss or gradient was not finite, %d of its updates left out; weights and "
             "optimizer are as before, the batch is in %s",
             batch.step + 1,
-            sum(left_out),
+            self._now,
             file,
         )
-        if longest > self._most:
+        if self._longest > self._most:
             raise TrainingDiverged(
-                f"{longest} updates in a row, up to step {batch.step + 1}, had a loss or a "
+                f"{self._longest} updates in a row, up to step {batch.step + 1}, had a loss or a "
                 f"gradient that is not finite; their batches are in {self._folder}. Lower "
-                "trainer.learning_rate, or look for rewards that are not finite; "
+                "trainer.learning_rate, or look there for a ratio that overflows; "
                 "trainer.max_skipped_updates says how many are borne"
             )
 
-    def _keep(self, batch: Batch, advantages: Sequence[Sequence[float]]) -> Path:
+    def _write(self, batch: Batch, advantages: Sequence[Sequence[float]]) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / f"step_{batch.step + 1:06d}.json"
         groups = [

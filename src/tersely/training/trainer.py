@@ -22,7 +22,7 @@ from tersely.training.config import TrainerConfig
 from tersely.training.metrics import reward_metrics, rollout_metrics, sampled_tokens
 from tersely.training.order import PromptOrder
 from tersely.training.precision import Weights, precision_of
-from tersely.training.schedule import learning_rate
+from tersely.training.schedule import rates_of
 from tersely.training.skipped import Skipped
 from tersely.training.update import Updater
 
@@ -83,7 +83,7 @@ def train(
                 advantages = [advantages_of(group.reward) for group in scores]
                 updated = updater.step(sampled.batch, advantages)
             updating = time.perf_counter() - began
-            left_out.note(updated.left_out, sampled.batch, advantages)
+            left_out.count(updated.left_out)
             reporter.step(
                 step + 1,
                 reward_metrics(scores)
@@ -100,16 +100,13 @@ def train(
                     "memory/peak_gb": mx.get_peak_memory() / 1e9,
                 },
             )
+            left_out.keep(sampled.batch, advantages)
+    weights.finish()
 
 
 def _optimizer(trainer: TrainerConfig, steps: int) -> optimizers.Optimizer:
     return optimizers.AdamW(
-        learning_rate=learning_rate(
-            trainer.learning_rate,
-            trainer.schedule,
-            trainer.warmup_updates,
-            steps * trainer.updates_per_step,
-        ),
+        learning_rate=rates_of(trainer, steps),
         betas=[trainer.beta1, trainer.beta2],
         weight_decay=trainer.weight_decay,
         bias_correction=True,
