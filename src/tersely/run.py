@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tersely.config import Config
 from tersely.data.prompts import make_prompts
@@ -27,6 +28,9 @@ from tersely.training.stages import Stage
 from tersely.training.trainer import check_context, train
 
 log = logging.getLogger(__name__)
+
+NOT_DECIDING = {"log_entropy", "max_skipped_updates"}
+"""Values of a run that its weights do not depend on."""
 
 COPIED_CHECKPOINT = 100e6
 """Bytes up to which a tracker gets a copy of the checkpoint; a larger one is only named."""
@@ -174,7 +178,7 @@ def _train_shared(
             "precision": precision_of(config.trainer).name,
             **{
                 # The type counts too: two losses may well have the same fields.
-                name: [type(getattr(config, name)).__name__, asdict(getattr(config, name))]
+                name: [type(getattr(config, name)).__name__, _deciding(getattr(config, name))]
                 for name in (
                     "tuning",
                     "prompt",
@@ -193,6 +197,11 @@ def _train_shared(
     if not trained_here:
         log.info("stage %s: taken from %s, where an earlier run left it", stage.name, kept_in)
         policy.model.update(load_policy(kept_in).parameters())
+
+
+def _deciding(choice: Any) -> dict[str, Any]:
+    """The values of a group that the weights of a stage depend on."""
+    return {name: value for name, value in asdict(choice).items() if name not in NOT_DECIDING}
 
 
 def _score_test_split(prepared: Prepared, when: str, tracker: Tracker) -> dict[str, float]:

@@ -8,8 +8,9 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from architectures import windowed
 from mlx.utils import tree_flatten
-from mlx_lm.models import gemma3_text, qwen2
+from mlx_lm.models import qwen2
 
 from tersely.policy.checkpointing import checkpointed_layers
 from tersely.policy.load import Policy, load_policy
@@ -45,23 +46,6 @@ def gradient(model: nn.Module, logits: Callable[[nn.Module], mx.array]) -> dict[
     return {name: np.array(array) for name, array in tree_flatten(slopes)}
 
 
-def windowed() -> nn.Module:
-    """Gemma 3, whose layers get different masks."""
-    return gemma3_text.Model(
-        gemma3_text.ModelArgs(
-            model_type="gemma3_text",
-            hidden_size=32,
-            num_hidden_layers=3,
-            intermediate_size=64,
-            num_attention_heads=2,
-            head_dim=16,
-            vocab_size=2048,
-            sliding_window=4,
-            sliding_window_pattern=3,
-        )
-    )
-
-
 def assert_same(expected: dict[str, np.ndarray], actual: dict[str, np.ndarray]) -> None:
     assert expected.keys() == actual.keys()
     for name, array in expected.items():
@@ -79,7 +63,7 @@ def test_the_gradient_is_the_same(policy: Policy, logits: Callable[[nn.Module], 
 
 
 def test_the_gradient_is_the_same_with_masks_that_differ_between_layers() -> None:
-    model = windowed()
+    model = windowed(4)
     kept = gradient(model, alone)
     with checkpointed_layers(model):
         again = gradient(model, alone)

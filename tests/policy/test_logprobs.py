@@ -8,8 +8,8 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from architectures import capped, scaled, untied, windowed
 from mlx.utils import tree_flatten
-from mlx_lm.models import gemma2, gemma3_text, granite, qwen2
 from mlx_lm.models.cache import make_prompt_cache
 
 from tersely.policy.load import Policy
@@ -26,67 +26,6 @@ COMPLETIONS = [
 """G = 3, ragged, one whole group of single tokens."""
 SIXTEEN = [[(37 * row + 11 * at) % 2048 for at in range(1 + row % 9)] for row in range(16)]
 """A group of 16 with 1 to 9 tokens."""
-
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "rms_norm_eps": 1e-6,
-    "vocab_size": 2048,
-}
-
-
-def untied() -> nn.Module:
-    """Qwen2 with an LM head of its own."""
-    return qwen2.Model(
-        qwen2.ModelArgs(model_type="qwen2", tie_word_embeddings=False, **SMALL)  # type: ignore[arg-type]
-    )
-
-
-def windowed() -> nn.Module:
-    """Gemma 3, two of whose three layers remember the last 8 tokens only: half of PROMPTS and a
-    completion are longer."""
-    return gemma3_text.Model(
-        gemma3_text.ModelArgs(
-            model_type="gemma3_text",
-            head_dim=16,
-            sliding_window=8,
-            sliding_window_pattern=3,
-            **SMALL,  # type: ignore[arg-type]
-        )
-    )
-
-
-def capped() -> nn.Module:
-    """Gemma 2 keeps its logits between -2 and 2 here; its caches can be shared."""
-    return gemma2.Model(
-        gemma2.ModelArgs(
-            model_type="gemma2",
-            head_dim=16,
-            final_logit_softcapping=2.0,
-            **SMALL,  # type: ignore[arg-type]
-        )
-    )
-
-
-def scaled() -> nn.Module:
-    """Granite divides its logits, by 3 here."""
-    return granite.Model(
-        granite.ModelArgs(
-            model_type="granite",
-            logits_scaling=3.0,
-            attention_multiplier=0.25,
-            embedding_multiplier=2.0,
-            residual_multiplier=0.5,
-            max_position_embeddings=128,
-            attention_bias=False,
-            mlp_bias=False,
-            rope_theta=1e4,
-            **SMALL,  # type: ignore[arg-type]
-        )
-    )
 
 
 OTHERS = {

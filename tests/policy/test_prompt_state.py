@@ -7,8 +7,8 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from architectures import windowed
 from mlx.utils import tree_flatten
-from mlx_lm.models import gemma3_text
 from mlx_lm.models.cache import ArraysCache, ConcatenateKVCache
 
 from tersely.policy.load import Policy
@@ -24,23 +24,6 @@ from tersely.policy.prompt_state import (
 PROMPT = [5, 9, 301, 77, 8]
 GROUP = mx.array([[4, 8, 15, 16], [23, 42, 2, 600], [601, 602, 1, 1]])
 """Three completions of 4 tokens."""
-
-
-def windowed() -> nn.Module:
-    """Gemma 3, some of whose layers remember the last 8 tokens only."""
-    return gemma3_text.Model(
-        gemma3_text.ModelArgs(
-            model_type="gemma3_text",
-            hidden_size=32,
-            num_hidden_layers=3,
-            intermediate_size=64,
-            num_attention_heads=2,
-            head_dim=16,
-            vocab_size=2048,
-            sliding_window=8,
-            sliding_window_pattern=3,
-        )
-    )
 
 
 def went_on(model: nn.Module, prompt: list[int]) -> mx.array:

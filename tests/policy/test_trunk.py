@@ -5,71 +5,14 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
+from architectures import capped, scaled, untied
 from mlx.utils import tree_flatten
-from mlx_lm.models import cohere, gemma2, gpt2, granite, qwen2
+from mlx_lm.models import cohere, gpt2, qwen2
 
 from tersely.policy.load import Policy
 from tersely.policy.trunk import halves
 
 TOKENS = mx.array([[5, 9, 301, 77, 8], [1, 2, 3, 4, 500]])
-
-
-def untied() -> nn.Module:
-    """Qwen2 with an LM head of its own."""
-    return qwen2.Model(
-        qwen2.ModelArgs(
-            model_type="qwen2",
-            hidden_size=32,
-            num_hidden_layers=2,
-            intermediate_size=64,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            rms_norm_eps=1e-6,
-            vocab_size=512,
-            tie_word_embeddings=False,
-        )
-    )
-
-
-def scaled(logits_scaling: float) -> nn.Module:
-    """Granite divides its logits."""
-    return granite.Model(
-        granite.ModelArgs(
-            model_type="granite",
-            hidden_size=32,
-            num_hidden_layers=1,
-            intermediate_size=64,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            rms_norm_eps=1e-6,
-            vocab_size=512,
-            logits_scaling=logits_scaling,
-            attention_multiplier=0.25,
-            embedding_multiplier=1.0,
-            residual_multiplier=1.0,
-            max_position_embeddings=128,
-            attention_bias=False,
-            mlp_bias=False,
-            rope_theta=1e4,
-        )
-    )
-
-
-def capped() -> nn.Module:
-    """Gemma 2 keeps its logits between -30 and 30."""
-    return gemma2.Model(
-        gemma2.ModelArgs(
-            model_type="gemma2",
-            hidden_size=32,
-            num_hidden_layers=1,
-            intermediate_size=64,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=16,
-            rms_norm_eps=1e-6,
-            vocab_size=512,
-        )
-    )
 
 
 def multiplied() -> nn.Module:
@@ -106,8 +49,8 @@ def of_other_names() -> nn.Module:
 def biased() -> nn.Module:
     """With a bias of 0, which does nothing before it is trained."""
     model = untied()
-    model.lm_head = nn.Linear(32, 512, bias=True)
-    model.lm_head.bias = mx.zeros(512)
+    model.lm_head = nn.Linear(32, 2048, bias=True)
+    model.lm_head.bias = mx.zeros(2048)
     return model
 
 
@@ -154,7 +97,7 @@ def test_logits_that_are_more_than_one_product_are_left_whole(model: Any) -> Non
 
 def test_a_cap_is_seen_in_bfloat16_too() -> None:
     """Logits of a few units, which a cap of 30 bends by less than one in a hundred."""
-    model = capped()
+    model = capped(30.0)
     model.model.embed_tokens.weight = model.model.embed_tokens.weight * 5
     model.set_dtype(mx.bfloat16)
     assert halves(model) is None

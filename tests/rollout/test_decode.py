@@ -8,7 +8,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-from mlx_lm.models import gemma3_text
+from architectures import windowed
 from mlx_lm.models.cache import ChunkedKVCache
 
 from tersely.errors import ModelError
@@ -211,19 +211,8 @@ def test_no_token_outside_the_nucleus_is_drawn(policy: Policy) -> None:
 
 def test_a_rotating_window_decodes_too() -> None:
     """Gemma 3 keeps windows shorter than a prompt; tokens and log-probabilities hold even so."""
-    args = gemma3_text.ModelArgs(
-        model_type="gemma3_text",
-        hidden_size=32,
-        num_hidden_layers=3,
-        intermediate_size=64,
-        num_attention_heads=2,
-        head_dim=16,
-        vocab_size=2048,
-        sliding_window=8,
-        sliding_window_pattern=3,
-    )
     mx.random.seed(0)
-    model = gemma3_text.Model(args)
+    model = windowed()
 
     decoded = sample(model, key=1)
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
+from architectures import capped
 from mlx.utils import tree_flatten
-from mlx_lm.models import gemma2, lfm2, qwen2
+from mlx_lm.models import lfm2, qwen2
 
 from tersely.objective.config import GrpoConfig
 from tersely.objective.losses import LossInputs
@@ -196,19 +197,7 @@ def test_smaller_plans_are_estimated_smaller_and_are() -> None:
 def test_whole_logits_count_where_the_head_cannot_be_taken_off() -> None:
     """Gemma 2 caps its logits: 8 completions of 64 tokens over 32,768 are 67 MB, of which five
     stand beside each other (Granite and Cohere, which only scale theirs, have four)."""
-    model = gemma2.Model(
-        gemma2.ModelArgs(
-            model_type="gemma2",
-            hidden_size=64,
-            num_hidden_layers=2,
-            intermediate_size=128,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=32,
-            rms_norm_eps=1e-6,
-            vocab_size=32_768,
-        )
-    )
+    model = capped(30.0, hidden_size=64, num_hidden_layers=2, vocab_size=32_768, head_dim=32)
     mx.eval(model.parameters())
     scorer, lengths = Scorer(model), [64] * 8
     plan = plans_of(lengths)["together"]

@@ -9,8 +9,8 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from architectures import capped, windowed
 from mlx.utils import tree_flatten
-from mlx_lm.models import gemma2, gemma3_text
 
 from tersely.objective.aggregation import Aggregation, token_weights
 from tersely.objective.config import GrpoConfig
@@ -283,37 +283,6 @@ def test_adapters_get_their_gradient_and_nothing_else_does(
 
     assert_as_plain(expected, policy.model, case, said, everything(case, again))
     assert_as_plain(expected, policy.model, case, said, one_by_one(case, 2, again))
-
-
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "head_dim": 16,
-    "num_key_value_heads": 1,
-    "rms_norm_eps": 1e-6,
-    "vocab_size": 2048,
-}
-
-
-def windowed() -> nn.Module:
-    """Gemma 3, whose prompt cannot be shared: two layers in three remember 8 tokens."""
-    return gemma3_text.Model(
-        gemma3_text.ModelArgs(
-            model_type="gemma3_text",
-            sliding_window=8,
-            sliding_window_pattern=3,
-            **SMALL,  # type: ignore[arg-type]
-        )
-    )
-
-
-def capped() -> nn.Module:
-    """Gemma 2, whose logits are capped and so are computed whole."""
-    return gemma2.Model(
-        gemma2.ModelArgs(model_type="gemma2", final_logit_softcapping=2.0, **SMALL)  # type: ignore[arg-type]
-    )
 
 
 @CHECKPOINTS

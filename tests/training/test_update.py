@@ -9,9 +9,10 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from architectures import capped, windowed
 from mlx import optimizers
 from mlx.utils import tree_flatten, tree_map
-from mlx_lm.models import gemma2, gemma3_text, qwen2
+from mlx_lm.models import qwen2
 
 from tersely.objective.aggregation import Aggregation
 from tersely.objective.config import GrpoConfig
@@ -649,29 +650,6 @@ def test_what_was_better_than_average_becomes_likelier_and_so_does_ending_there(
     assert gain[0].sum() > 0 > gain[1].sum()
     assert gain[0, 2] > 0.01  # the end of turn itself
     assert gain[1, 2] < -0.01  # going on instead
-
-
-SMALL: dict[str, Any] = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "head_dim": 16,
-    "num_key_value_heads": 1,
-    "rms_norm_eps": 1e-6,
-    "vocab_size": 512,
-}
-
-
-def windowed() -> nn.Module:
-    """Gemma 3, some of whose layers remember the last 8 tokens only."""
-    arguments = SMALL | {"sliding_window": 8, "sliding_window_pattern": 3}
-    return gemma3_text.Model(gemma3_text.ModelArgs(model_type="gemma3_text", **arguments))
-
-
-def capped() -> nn.Module:
-    """Gemma 2, whose logits are more than a product."""
-    return gemma2.Model(gemma2.ModelArgs(model_type="gemma2", **SMALL))
 
 
 def of(model: nn.Module, **trainer: Any) -> Updater:

@@ -1,10 +1,10 @@
 """Attention and SwiGLU for a Linux CPU, where MLX computes exponentials one by one.
 
-`exp`, `sigmoid` and `softmax` take 11 to 15 nanoseconds a number there, `power` takes 4, and
-mlx-lm's layers spend a third of a small update in the first three. `use_cpu_functions` puts equal
-functions to base 2, with gradients of their own, in place of the two that call them. It changes
-the module of the model's architecture, for the whole process: sampler, policy and reference have
-to compute alike, to the last bit, whichever thread they run in.
+`exp`, `sigmoid` and `softmax` take 11 to 15 nanoseconds a number there, `power` takes 4. With
+attention and SwiGLU built on that, an update of a small model took 0.32 s in place of 0.37, and
+less memory. `use_cpu_functions` puts the functions below, which have gradients of their own, in
+place of mlx-lm's. It changes the module of the model's architecture, for the whole process:
+sampler, policy and reference have to compute alike, to the last bit, whichever thread they run in.
 
 (A polynomial and a shift in compiled kernels were no faster than `power` in the whole update.)
 """

@@ -121,6 +121,18 @@ class Scorer:
             trained="weight" in self._halves.head.trainable_parameters(),
         )
 
+    def score_all(
+        self, prompts: Sequence[Tokens], completions: Sequence[Sequence[Tokens]]
+    ) -> Scored:
+        """See `completion_logprobs`."""
+        longest = max(len(completion) for group in completions for completion in group)
+        rows = [
+            self.score(prompt, self.state_of(prompt), group, longest).logprobs
+            for prompt, group in zip(prompts, completions, strict=True)
+        ]
+        mask = mx.stack([completion_mask(group, longest) for group in completions])
+        return Scored(mx.stack(rows), mask)
+
 
 def completion_logprobs(
     model: nn.Module,
@@ -133,14 +145,7 @@ def completion_logprobs(
     `prompts` holds P token lists of at least one token, `completions` P lists of G token lists
     of at least one. Whole groups at once: for many long ones take the chunks of `training`.
     """
-    longest = max(len(completion) for group in completions for completion in group)
-    scorer = Scorer(model, temperature)
-    rows = [
-        scorer.score(prompt, scorer.state_of(prompt), group, longest).logprobs
-        for prompt, group in zip(prompts, completions, strict=True)
-    ]
-    mask = mx.stack([completion_mask(group, longest) for group in completions])
-    return Scored(mx.stack(rows), mask)
+    return Scorer(model, temperature).score_all(prompts, completions)
 
 
 def completion_mask(completions: Sequence[Tokens], length: int) -> mx.array:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import mlx.core as mx
     import mlx.nn as nn
 
+    from tersely.policy.logprobs import Scorer
     from tersely.policy.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -157,6 +159,8 @@ def _train(
     import mlx.nn as nn
     from mlx import optimizers
 
+    from tersely.policy.logprobs import Scorer
+
     updates = recipe.brief_updates + recipe.wordy_updates
     optimizer = optimizers.AdamW(
         learning_rate=optimizers.join_schedules(
@@ -174,7 +178,8 @@ def _train(
         weight_decay=0.01,
         bias_correction=True,
     )
-    loss_and_gradient = nn.value_and_grad(model, _negative_log_likelihood)
+    scorer = Scorer(model)
+    loss_and_gradient = nn.value_and_grad(model, partial(_negative_log_likelihood, scorer))
     system = PlainPrompt().system
     began, recent = time.perf_counter(), 0.0
     for update, batch in enumerate(_batches(examples, recipe), start=1):
@@ -183,7 +188,7 @@ def _train(
             [(*tokenizer.encode_completion(text), tokenizer.end_of_turn) for text in texts]
             for _, texts in batch
         ]
-        loss, gradient = loss_and_gradient(model, prompts, targets)
+        loss, gradient = loss_and_gradient(prompts, targets)
         gradient, _ = optimizers.clip_grad_norm(gradient, 1.0)
         optimizer.update(model, gradient)
         mx.eval(model.parameters(), optimizer.state)
@@ -200,13 +205,11 @@ def _train(
 
 
 def _negative_log_likelihood(
-    model: "nn.Module",
+    scorer: "Scorer",
     prompts: Sequence[Sequence[int]],
     targets: Sequence[Sequence[Sequence[int]]],
 ) -> "mx.array":
-    from tersely.policy.logprobs import completion_logprobs
-
-    scored = completion_logprobs(model, prompts, targets)
+    scored = scorer.score_all(prompts, targets)
     return -scored.logprobs.sum() / scored.mask.sum()
 
 

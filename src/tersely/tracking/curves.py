@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 SPREAD = "_std_within_group"
 """What follows a reward's name in the key of its spread."""
 NOT_A_TERM = {"reward/mean", "reward/std_within_group", "reward/zero_std_share"}
-LOSS = {"loss/total": "loss", "update/gradient_norm": "gradient norm before the clip"}
+LOSS = {
+    "loss/total": "loss",
+    "update/gradient_norm": "gradient norm before the clip",
+    "update/changed_share": "share of weights changed",
+}
 DRIFT = {
     "loss/kl_reference": "KL to the reference, nats",
-    "loss/ratio_mean": "ratio, policy to sampler",
+    "loss/ratio_mean": "ratio that is clipped",
     "loss/clip_share": "share of clipped tokens",
 }
 STOPPED = {"rollout/stopped_share": "share that stopped by itself"}

@@ -86,8 +86,8 @@ class TrainerConfig:
     vocabulary_per_chunk: int | None = None
     """Rows of the LM head that are worked through together; unset, a few megabytes of logits."""
     checkpoint_layers: bool | None = None
-    """Compute the inside of each layer again in the backward pass instead of keeping it: a third
-    more time, much less memory. Unset, only where nothing else fits."""
+    """Compute the inside of each layer again in the backward pass instead of keeping it: one more
+    forward pass, much less memory. Unset, only where nothing else fits."""
     max_skipped_updates: int = 3
     """Updates in a row that may be skipped because loss or gradient is not finite; one more
     stops the run."""
@@ -108,7 +108,10 @@ class TrainerConfig:
         for name in COUNTS:
             value = getattr(self, name)
             if value is not None and value < COUNTS[name]:
-                raise ConfigError(f"trainer.{name} must be at least {COUNTS[name]}, got {value}")
+                raise ConfigError(
+                    f"trainer.{name} must be at least {COUNTS[name]}, got {value}; leave it out "
+                    "for its default"
+                )
         if self.prompts_per_step % self.mini_batches:
             raise ConfigError(
                 f"trainer.prompts_per_step={self.prompts_per_step} prompts cannot be split into "
@@ -116,7 +119,8 @@ class TrainerConfig:
             )
         if self.memory_limit_gb is not None and not 0 < self.memory_limit_gb < math.inf:
             raise ConfigError(
-                f"trainer.memory_limit_gb must be above 0, got {self.memory_limit_gb}"
+                f"trainer.memory_limit_gb must be above 0, got {self.memory_limit_gb}; leave it "
+                "out to use most of this machine's memory"
             )
         for name in ("learning_rate", "max_gradient_norm"):
             value = getattr(self, name)

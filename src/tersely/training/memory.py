@@ -27,7 +27,7 @@ class Memory:
         self._footprint = Footprint(scorer)
         self._warned = False
         log.info(
-            "memory: %.1f GB may be used, %.1f GB of it for weights, gradients and optimizer",
+            "memory: %.2f GB may be used, %.2f GB of it for weights, gradients and optimizer",
             self._limit / 1e9,
             self._standing / 1e9,
         )
