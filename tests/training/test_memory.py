@@ -154,7 +154,7 @@ def test_weights_that_are_not_trained_stand_once(eager: Load) -> None:
 def test_an_update_says_what_it_may_use(policy: Policy, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         memory(policy, memory_limit_gb=8.0)
-    assert "8.0 GB may be used" in caplog.text
+    assert "8.00 GB may be used" in caplog.text
 
 
 def test_unset_it_is_the_machine_s(policy: Policy) -> None:
