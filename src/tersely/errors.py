@@ -6,6 +6,7 @@
     ├── ModelError           a checkpoint that cannot be loaded or cannot serve
     ├── CorpusMissing        a corpus that a metric needs (WordNet) is not on this machine
     ├── RolloutError         sampling failed; the message names the cause
+    │   └── SyncNotApplied   a worker does not sample with the weights that it was given
     ├── TrainingDiverged     a loss, gradient or reward that is not a finite number
     └── TrackingError        the run store cannot be written
 
@@ -37,6 +38,10 @@ class CorpusMissing(TerselyError):
 
 class RolloutError(TerselyError):
     """Sampling failed."""
+
+
+class SyncNotApplied(RolloutError):
+    """A worker does not sample with the weights that it was given."""
 
 
 class TrainingDiverged(TerselyError):

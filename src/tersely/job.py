@@ -74,8 +74,8 @@ def perform(config: Config, yaml: str, job: Job, outcome: Outcome) -> None:
     from tersely.policy.allocator import keep_freed_memory
     from tersely.policy.blas import load_fast_blas
 
-    # Before anything imports MLX; with prefetching, sampling and updating compute at once.
-    load_fast_blas(callers=2 if config.rollout.prefetch else 1)
+    # Before anything imports MLX.
+    load_fast_blas(callers=config.rollout.computing_threads())
     keep_freed_memory()
     from tersely.run import prepare, run
     from tersely.tracking.curves import draw_curves

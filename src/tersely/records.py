@@ -53,7 +53,7 @@ class Rollout:
     finish_reason: FinishReason
     """`stop`: the policy ended its turn; `length`: the token limit cut it."""
     policy_version: int
-    """How many training steps the sampling weights had seen."""
+    """How many optimizer updates the sampling weights had seen."""
     text: str
 
     @property

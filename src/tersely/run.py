@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tersely.config import Config
 from tersely.data.prompts import make_prompts
-from tersely.errors import ConfigError
+from tersely.errors import ConfigError, RolloutError
 from tersely.evaluation.scores import means, score_summaries
 from tersely.evaluation.summaries import greedy_summaries
 from tersely.policy.load import Policy, checkpoint_fingerprint, load_policy
@@ -25,11 +26,16 @@ from tersely.training.progress import StageProgress
 from tersely.training.schedule import rates_of
 from tersely.training.stage_store import shared_stage, stage_key
 from tersely.training.stages import Stage
-from tersely.training.trainer import check_context, train
+from tersely.training.trainer import check_context, schedule_of, train
 
 log = logging.getLogger(__name__)
 
-NOT_DECIDING = {"log_entropy", "max_skipped_updates"}
+NOT_DECIDING = {
+    "log_entropy",
+    "max_skipped_updates",
+    *("workers", "sync", "timeout_s", "patience_s", "requests_per_worker", "probe_tolerance"),
+    *("publish_host", "publish_port", "publish_folder", "python", "port"),
+}
 """Values of a run that its weights do not depend on."""
 
 COPIED_CHECKPOINT = 100e6
@@ -79,11 +85,13 @@ def prepare(config: Config) -> Prepared:
     splits = config.data.build()
     policy = config.model.build()
     config.tuning.check(policy.model)
+    config.rollout.check(config.tuning)
     prompts = {
         name: make_prompts(getattr(splits, name), policy.tokenizer, config.prompt, name)
         for name in ("train", "test")
     }
     rates_of(config.trainer, config.trainer.steps_for(len(prompts["train"])))  # may refuse
+    schedule_of(config.trainer, config.rollout)  # may refuse
     for split in prompts.values():
         check_context(policy, split, config.rollout.max_tokens)
     return Prepared(
@@ -137,21 +145,35 @@ def _train(
     steps = config.trainer.steps_for(len(prepared.train_prompts))
     seed = derive(config.seed, "stage", *stage.name.encode())
     policy.attach(config.tuning, derive(seed, "init"))
-    with StageProgress(stage.name, steps, tracker, first_step) as progress:
-        train(
-            policy,
-            prepared.train_prompts,
-            mixture,
-            config.rollout.build(policy, seed),
-            trainer=config.trainer,
-            rollout=config.rollout,
-            advantage=config.advantage,
-            loss=config.loss,
-            seed=seed,
-            reporter=progress,
-            skipped=folder / "skipped" / stage.name,
-        )
+    try:
+        with (
+            closing(config.rollout.build(policy, seed, folder)) as sampler,
+            StageProgress(stage.name, steps, tracker, first_step) as progress,
+        ):
+            train(
+                policy,
+                prepared.train_prompts,
+                mixture,
+                sampler,
+                trainer=config.trainer,
+                rollout=config.rollout,
+                advantage=config.advantage,
+                loss=config.loss,
+                correction=config.correction,
+                seed=seed,
+                reporter=progress,
+                skipped=folder / "skipped" / stage.name,
+            )
+    except RolloutError as error:
+        raise _with_what_is_kept(error, policy, folder) from error
     policy.merge()
+
+
+def _with_what_is_kept(error: RolloutError, policy: Policy, folder: Path) -> RolloutError:
+    """Keep the weights as they are: the workers are at fault, not what was learned so far."""
+    kept = folder / "checkpoints" / "stopped"
+    save_checkpoint(policy, kept)
+    return type(error)(f"{error} The policy as it was then is in {kept.resolve()}.")
 
 
 def _train_shared(
@@ -185,6 +207,7 @@ def _train_shared(
                     "length",
                     "advantage",
                     "loss",
+                    "correction",
                     "rollout",
                     "trainer",
                 )

@@ -24,6 +24,7 @@ GIVEN = {
     ("model", "local"): ("model.path=FOLDER",),
     ("data", "jsonl"): ("data.path=FOLDER",),
     ("strategy", "staged"): ("reward=rouge",),
+    ("rollout", "vllm"): ("rollout.workers=[http://127.0.0.1:8000]",),
 }
 """What a choice cannot do without."""
 

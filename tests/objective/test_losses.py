@@ -7,10 +7,18 @@ import pytest
 from tersely.errors import ConfigError
 from tersely.objective.aggregation import Aggregation, token_weights
 from tersely.objective.config import GrpoConfig
+from tersely.objective.correction import Correction, uncorrected
+from tersely.objective.correction_config import (
+    CorrectionConfig,
+    Level,
+    MisConfig,
+    NoCorrection,
+    TisConfig,
+)
 from tersely.objective.losses import LossInputs, LossParts, grpo
 
 PAD = 0.0
-PROXIMAL = [[-1.0, -2.0, PAD, PAD], [-1.0, -1.0, -1.0, -1.0]]
+SAMPLER = [[-1.0, -2.0, PAD, PAD], [-1.0, -1.0, -1.0, -1.0]]
 POLICY = [[-0.7, -2.1, PAD, PAD], [-1.2, -0.9, -1.0, -1.3]]
 """Ratios exp(0.3) = 1.349859, exp(-0.1) = 0.904837; exp(-0.2) = 0.818731, exp(0.1) = 1.105171,
 1, exp(-0.3) = 0.740818."""
@@ -20,7 +28,8 @@ LENGTHS = [2, 4]
 
 def inputs(
     *,
-    sampler: list[list[float]] = PROXIMAL,
+    sampler: list[list[float]] = SAMPLER,
+    proximal: list[list[float]] | None = None,
     reference: list[list[float]] | None = None,
     advantages: tuple[float, float] = (1.0, -1.0),
     aggregation: Aggregation = Aggregation.sequence_mean,
@@ -28,7 +37,7 @@ def inputs(
     """Of a batch of one group, G = 2, T = 4, whose completions may have 5 tokens."""
     (weights,) = token_weights(aggregation, [LENGTHS], max_tokens=5)
     return LossInputs(
-        proximal_logprobs=mx.array(PROXIMAL),
+        proximal_logprobs=None if proximal is None else mx.array(proximal),
         sampler_logprobs=mx.array(sampler),
         reference_logprobs=None if reference is None else mx.array(reference),
         advantages=mx.array(advantages),
@@ -38,10 +47,14 @@ def inputs(
     )
 
 
-def loss(policy: list[list[float]], given: LossInputs, **changes: float) -> LossParts:
-    return grpo(
-        mx.array(policy), given, **({"clip_low": 0.2, "clip_high": 0.2, "beta": 0.0} | changes)
-    )
+def loss(
+    policy: list[list[float]],
+    given: LossInputs,
+    correction: Correction = uncorrected,
+    **changes: float,
+) -> LossParts:
+    values = {"clip_low": 0.2, "clip_high": 0.2, "beta": 0.0} | changes
+    return grpo(mx.array(policy), given, correction=correction, **values)
 
 
 @pytest.mark.parametrize(
@@ -77,24 +90,73 @@ def test_what_is_logged_is_over_all_tokens_however_the_loss_is(aggregation: Aggr
     """Mean ratio (1.349859 + 0.904837 + 0.818731 + 1.105171 + 1 + 0.740818) / 6 = 0.986569.
 
     Held: 1.349859 with A = 1 and 0.740818 with A = -1, 2 of 6.
-    k3 with d = sampler - policy = -0.3, 0.1; 0.2, -0.1, 0, 0.3: 0.040818, 0.005171; 0.021403,
-    0.004837, 0, 0.049859: mean 0.020348.
+    k3 with d = policy - sampler = 0.3, -0.1; -0.2, 0.1, 0, -0.3: 0.049859, 0.004837; 0.018731,
+    0.005171, 0, 0.040818: mean 0.019903.
     """
     parts = loss(POLICY, inputs(aggregation=aggregation))
 
     assert 0.986569 == pytest.approx(parts.ratio_mean.item(), abs=1e-6)
     assert 2 / 6 == pytest.approx(parts.clip_share.item())
-    assert 0.020348 == pytest.approx(parts.kl_sampler.item(), abs=1e-6)
+    assert 0.019903 == pytest.approx(parts.mismatch_kl.item(), abs=1e-6)
+    assert 0.0 == parts.capped_share.item()
 
 
-def test_the_ratio_is_against_the_proximal_policy_and_the_sampler_is_another() -> None:
-    """A sampler that says what the policy says is at divergence 0, and the ratios are as before:
-    surrogate and shares are those of the proximal policy."""
-    parts = loss(POLICY, inputs(sampler=POLICY))
+def test_the_mismatch_is_the_divergence_of_policy_from_sampler_not_the_reverse() -> None:
+    """Over all draws of the sampler its mean is KL(sampler || policy). Four tokens with
+    probabilities 0.4, 0.3, 0.2, 0.1 under the sampler, each as often as it is drawn of ten, and
+    0.1, 0.2, 0.3, 0.4 under the policy: (0.4 - 0.1) log 4 + (0.3 - 0.2) log 1.5 = 0.456435."""
+    sampler, policy = (0.4, 0.3, 0.2, 0.1), (0.1, 0.2, 0.3, 0.4)
+    drawn = [token for token, times in enumerate((4, 3, 2, 1)) for _ in range(times)]
+    given = LossInputs(
+        proximal_logprobs=None,
+        sampler_logprobs=mx.log(mx.array([[sampler[token] for token in drawn]])),
+        reference_logprobs=None,
+        advantages=mx.array([0.0]),
+        mask=mx.ones((1, 10)),
+        weights=mx.array([0.1]),
+        token_share=0.1,
+    )
+    logprobs = mx.log(mx.array([[policy[token] for token in drawn]]))
 
-    assert 0.0 == parts.kl_sampler.item()
-    assert 0.986569 == pytest.approx(parts.ratio_mean.item(), abs=1e-6)
-    assert -0.060722 == pytest.approx(parts.surrogate.item(), abs=1e-6)
+    parts = grpo(logprobs, given, clip_low=0.2, clip_high=0.2, beta=0.0)
+
+    assert 0.456435 == pytest.approx(parts.mismatch_kl.item(), abs=1e-6)
+
+
+OLD_SAMPLER = [[-1.1, -1.8, PAD, PAD], [-2.5, -1.0, -1.0, -1.0]]
+"""Off `SAMPLER`, here the proximal policy, by 0.1, -0.2; 1.5, 0, 0, 0: weights 1.105171, 0.818731;
+4.481689, 1, 1, 1, and 0.904837 and 4.481689 for the completions."""
+
+
+@pytest.mark.parametrize(
+    ("correction", "expected", "capped"),
+    [
+        # -1.326205 and -0.740818; 2 * 0.818731 = 1.637462, 1.105171, 1 and 0.8: means -1.033512
+        # and 1.135658. Without the capped token 0.726293.
+        (TisConfig(), 0.051073, 1 / 6),
+        (MisConfig(level=Level.token), -0.153609, 1 / 6),
+        # Means -1.052419 and 0.930976 of the surrogate, times 0.904837 and 2 or 0.
+        (TisConfig(level=Level.sequence), 0.454841, 4 / 6),
+        (MisConfig(), -0.476134, 4 / 6),
+        # Ratios are against the old sampler: 1.491825, clipped to 1.2, and 0.740818; 3.669297,
+        # 1.105171, 1 and 0.8: means -0.970409 and 1.643617.
+        (NoCorrection(), 0.336604, 0.0),
+    ],
+)
+def test_what_an_old_rollout_counts(
+    correction: CorrectionConfig, expected: float, capped: float
+) -> None:
+    """Losses of tokens as above, -1.2 and -0.904837; 0.818731, 1.105171, 1 and 0.8, times their
+    weights. The clip holds as many as it did; the divergence from the reference has no weight."""
+    given = inputs(sampler=OLD_SAMPLER, proximal=SAMPLER, reference=SAMPLER)
+
+    parts = loss(POLICY, given, correction.build(), beta=0.5)
+    plain = loss(POLICY, inputs(reference=SAMPLER), beta=0.5)
+
+    assert expected == pytest.approx(parts.surrogate.item(), abs=1e-6)
+    assert capped == pytest.approx(parts.capped_share.item())
+    assert plain.clip_share.item() == parts.clip_share.item()
+    assert plain.kl_reference.item() == parts.kl_reference.item() > 0.01
 
 
 @pytest.mark.parametrize(
@@ -111,12 +173,12 @@ def test_the_reference_adds_its_divergence(aggregation: Aggregation, expected: f
     """Policy -1 -2 against reference -1.3 -1.8: k3 0.040818 and 0.021403; the other completion
     equals its reference. Times beta 0.5, weighted as the surrogate is.
 
-    Where the policy is the proximal one and the advantages are 0, the surrogate is 0.
+    Where the advantages are 0, the surrogate is 0.
     """
     reference = [[-1.3, -1.8, PAD, PAD], [-1.0, -1.0, -1.0, -1.0]]
     given = inputs(reference=reference, advantages=(0.0, 0.0), aggregation=aggregation)
 
-    parts = loss(PROXIMAL, given, beta=0.5)
+    parts = loss(SAMPLER, given, beta=0.5)
 
     assert 0.0 == parts.surrogate.item()
     assert expected == pytest.approx(parts.kl_reference.item(), abs=1e-6)
@@ -141,7 +203,7 @@ def test_on_fresh_rollouts_the_slope_of_a_token_is_its_weight_times_its_advantag
 
     gradient = mx.grad(
         lambda policy: grpo(policy, given, clip_low=0.2, clip_high=0.2, beta=0.0).total
-    )(mx.array(PROXIMAL))
+    )(mx.array(SAMPLER))
 
     np.testing.assert_allclose(np.array(gradient), expected, rtol=1e-6)
 
@@ -160,20 +222,25 @@ def test_padding_has_no_gradient_and_no_say() -> None:
 
     assert -0.060722 == pytest.approx(parts.total.item(), abs=1e-6)
     assert 0.986569 == pytest.approx(parts.ratio_mean.item(), abs=1e-6)
-    assert 0.020348 == pytest.approx(parts.kl_sampler.item(), abs=1e-6)
+    assert 0.019903 == pytest.approx(parts.mismatch_kl.item(), abs=1e-6)
     assert [0.0, 0.0] == gradient[0, 2:].tolist()
 
 
+@pytest.mark.parametrize("correction", [NoCorrection(), TisConfig(), MisConfig()])
 @pytest.mark.parametrize("aggregation", Aggregation)
-def test_chunks_of_a_batch_add_up_to_it(aggregation: Aggregation) -> None:
+def test_chunks_of_a_batch_add_up_to_it(
+    aggregation: Aggregation, correction: CorrectionConfig
+) -> None:
     """In every field, each chunk cut to its own length and with the rows in any order."""
     reference = [[-1.3, -1.8, PAD, PAD], [-1.4, -1.0, -0.6, -1.0]]
-    given = inputs(reference=reference, aggregation=aggregation)
+    given = inputs(
+        sampler=OLD_SAMPLER, proximal=SAMPLER, reference=reference, aggregation=aggregation
+    )
     policy = mx.array(POLICY)
+    built = GrpoConfig(beta=0.5).build(correction.build())
 
     def parts(rows: list[int], length: int) -> LossParts:
-        own = policy[mx.array(rows), :length]
-        return grpo(own, given.take(rows, length), clip_low=0.2, clip_high=0.2, beta=0.5)
+        return built(policy[mx.array(rows), :length], given.take(rows, length))
 
     whole, turned, short, long = parts([0, 1], 4), parts([1, 0], 4), parts([0], 2), parts([1], 4)
 
@@ -186,10 +253,11 @@ def test_chunks_of_a_batch_add_up_to_it(aggregation: Aggregation) -> None:
 
 def test_a_chunk_has_its_rows_of_everything() -> None:
     """And each token the weight that it has in the batch."""
-    given = inputs(reference=POLICY)._replace(sampler_logprobs=mx.array(MASK))
+    given = inputs(reference=POLICY, proximal=SAMPLER)._replace(sampler_logprobs=mx.array(MASK))
 
     taken = given.take([1], 3)
 
+    assert taken.proximal_logprobs is not None
     assert [[-1.0, -1.0, -1.0]] == taken.proximal_logprobs.tolist()
     assert [[1.0, 1.0, 1.0]] == taken.sampler_logprobs.tolist() == taken.mask.tolist()
     assert taken.reference_logprobs is not None
@@ -198,6 +266,7 @@ def test_a_chunk_has_its_rows_of_everything() -> None:
     assert [1 / 8] == taken.weights.tolist()
     assert 1 / 6 == taken.token_share
     assert inputs().take([1], 3).reference_logprobs is None
+    assert inputs().take([1], 3).proximal_logprobs is None
 
 
 def test_the_config_builds_the_loss_with_its_values() -> None:

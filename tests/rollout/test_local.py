@@ -141,7 +141,8 @@ def test_top_p_reaches_the_draw(policy: Policy) -> None:
         ("temperature", float("inf"), "rollout.temperature must be above 0, got inf"),
         ("top_p", 0.0, r"rollout.top_p must lie in \(0, 1\], got 0.0"),
         ("top_p", 1.1, r"rollout.top_p must lie in \(0, 1\], got 1.1"),
-        ("prefetch", -1, "rollout.prefetch must be 0 or more steps, got -1"),
+        ("max_staleness", -1, "rollout.max_staleness must be 0 or more updates, got -1"),
+        ("sync_every", 0, "rollout.sync_every must be at least 1 step, got 0"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_key(key: str, value: float, said: str) -> None:

@@ -16,14 +16,15 @@ from tersely.errors import RolloutError
 from tersely.records import Example, Group, Prompt
 from tersely.rollout import prefetch
 from tersely.rollout.prefetch import Prefetcher, Sampled
-from tersely.rollout.sampler import Snapshot
+from tersely.rollout.sampler import Sampler, Snapshot
+from tersely.rollout.staleness import Schedule
 
 
 def prompts_of(step: int) -> list[Prompt]:
     return [Prompt(Example(f"post {step}", "words", ("a reference",)), (1, 2, step))]
 
 
-class RecordingSampler:
+class RecordingSampler(Sampler):
     """Keeps which step was sampled with which version, then does what it is told to."""
 
     def __init__(self, then: Callable[[int], object] = lambda step: None) -> None:
@@ -59,7 +60,7 @@ def test_step_s_is_sampled_by_the_weights_after_s_minus_ahead_updates(
 ) -> None:
     """0 is the synchronous run; more is that many updates stale, but for the first steps."""
     sampler = RecordingSampler()
-    with Prefetcher(sampler, prompts_of, ahead=ahead, steps=6) as rollouts:
+    with Prefetcher(sampler, prompts_of, schedule=Schedule(ahead), steps=6) as rollouts:
         batches = [sampled.batch for sampled in run(rollouts, 6)]
 
     assert list(enumerate(versions)) == sampler.seen
@@ -73,7 +74,7 @@ def test_the_next_step_is_sampled_while_this_one_is_worked_on() -> None:
     """With ahead=1, step 1 is sampled before the update of step 0 has published anything."""
     second = threading.Event()
     sampler = RecordingSampler(lambda step: second.set() if step == 1 else None)
-    with Prefetcher(sampler, prompts_of, ahead=1, steps=3) as rollouts:
+    with Prefetcher(sampler, prompts_of, schedule=Schedule(1), steps=3) as rollouts:
         rollouts.publish(Snapshot({}, version=0))
         rollouts.next_batch()
         assert second.wait(timeout=10)
@@ -88,11 +89,57 @@ def test_a_failure_surfaces_at_the_step_it_belongs_to(error: Exception) -> None:
         if step == 2:
             raise error
 
-    with Prefetcher(RecordingSampler(fail), prompts_of, ahead=2, steps=5) as rollouts:
+    with Prefetcher(RecordingSampler(fail), prompts_of, schedule=Schedule(0), steps=5) as rollouts:
         assert [0, 1] == [sampled.batch.step for sampled in run(rollouts, 2)]
+        rollouts.publish(Snapshot({}, version=2))
         with pytest.raises(type(error)) as caught:
             rollouts.next_batch()
     assert error is caught.value
+
+
+@pytest.mark.parametrize("call", ["publish", "next_batch"])
+def test_a_failure_further_ahead_surfaces_with_the_next_call(call: str) -> None:
+    """Steps 0 and 1 are there; but what follows will never be, so nothing more is trained."""
+    failed = threading.Event()
+
+    def fail(step: int) -> None:
+        if step == 2:
+            failed.set()
+            raise RolloutError("no rollouts")
+
+    with Prefetcher(RecordingSampler(fail), prompts_of, schedule=Schedule(3), steps=5) as rollouts:
+        rollouts.publish(Snapshot({}, version=0))
+        assert failed.wait(10)
+        while not rollouts._jobs[2].done():
+            time.sleep(0.001)
+        with pytest.raises(RolloutError, match="no rollouts"):
+            rollouts.publish(Snapshot({}, version=1)) if call == "publish" else (
+                rollouts.next_batch()
+            )
+
+
+def test_leaving_cuts_a_sampler_short_that_waits_itself() -> None:
+    """As one does whose workers are all down: leaving must not take its patience."""
+    waiting, closed = threading.Event(), threading.Event()
+
+    class Patient(RecordingSampler):
+        def close(self) -> None:
+            closed.set()
+
+    def wait(step: int) -> None:
+        waiting.set()
+        if not closed.wait(60):
+            raise AssertionError("nobody closed the sampler")
+        raise RolloutError("sampling was stopped")
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Prefetcher(Patient(wait), prompts_of, schedule=Schedule(0), steps=1) as rollouts,
+    ):
+        rollouts.publish(Snapshot({}, version=0))
+        assert waiting.wait(10)
+        raise KeyboardInterrupt
+    assert closed.is_set()
 
 
 def test_leaving_waits_for_the_sampling_in_flight_and_starts_no_more() -> None:
@@ -107,7 +154,7 @@ def test_leaving_waits_for_the_sampling_in_flight_and_starts_no_more() -> None:
     sampler = RecordingSampler(slow)
     with (
         pytest.raises(ZeroDivisionError),
-        Prefetcher(sampler, prompts_of, ahead=4, steps=5) as rollouts,
+        Prefetcher(sampler, prompts_of, schedule=Schedule(4), steps=5) as rollouts,
     ):
         rollouts.publish(Snapshot({}, version=0))
         started.wait(timeout=10)
@@ -125,7 +172,7 @@ def test_a_stall_says_what_it_is_waiting_for(
     sampler = RecordingSampler(lambda step: time.sleep(0.3) if step == 1 else None)
     with (
         caplog.at_level(logging.WARNING),
-        Prefetcher(sampler, prompts_of, ahead=0, steps=3) as rollouts,
+        Prefetcher(sampler, prompts_of, schedule=Schedule(0), steps=3) as rollouts,
     ):
         run(rollouts, 3)
 
@@ -153,7 +200,8 @@ def test_sampling_and_waiting_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -
             there.set()
 
     monkeypatch.setattr(prefetch, "time", SimpleNamespace(perf_counter=clock))
-    with Prefetcher(RecordingSampler(sample), prompts_of, ahead=1, steps=2) as rollouts:
+    sampler = RecordingSampler(sample)
+    with Prefetcher(sampler, prompts_of, schedule=Schedule(1), steps=2) as rollouts:
         rollouts.publish(Snapshot({}, version=0))
         first = rollouts.next_batch()
         busy.set()
@@ -173,7 +221,8 @@ def test_a_long_run_starts_no_thread_a_step() -> None:
         mx.eval(mx.ones(8) + step)
         counts.append(len(os.listdir("/proc/self/task")))
 
-    with Prefetcher(RecordingSampler(compute), prompts_of, ahead=1, steps=30) as rollouts:
+    sampler = RecordingSampler(compute)
+    with Prefetcher(sampler, prompts_of, schedule=Schedule(1), steps=30) as rollouts:
         run(rollouts, 30)
 
     assert counts[-1] - counts[5] < 10  # 24 steps lie between

@@ -60,7 +60,6 @@ class Case(NamedTuple):
 class Others(NamedTuple):
     """What others say of a group's tokens, row by row."""
 
-    proximal: list[np.ndarray]
     sampler: list[np.ndarray]
     reference: list[np.ndarray]
 
@@ -97,7 +96,7 @@ def others(model: nn.Module, case: Case) -> Others:
         np.array(logprobs_of(logits_of(model, case, row), case.completions[row])) for row in rows
     ]
     return Others(
-        *([(each + 0.3 * draw.standard_normal(len(each))) for each in own] for _ in range(3))
+        *([(each + 0.3 * draw.standard_normal(len(each))) for each in own] for _ in range(2))
     )
 
 
@@ -110,16 +109,16 @@ def plain(model: nn.Module, case: Case, said: Others) -> Plain:
             logits = logits_of(model, case, row)
             logprobs = logprobs_of(logits, case.completions[row])
             advantage = float(case.advantages[row])
-            ratio = mx.exp(logprobs - mx.array(said.proximal[row], mx.float32))
             reference = mx.array(said.reference[row], mx.float32) - logprobs
-            sampler = mx.array(said.sampler[row], mx.float32) - logprobs
+            mismatch = logprobs - mx.array(said.sampler[row], mx.float32)
+            ratio = mx.exp(mismatch)
             p = mx.softmax(logits, axis=-1)
             own = {
                 "surrogate": -weight
                 * mx.minimum(ratio * advantage, mx.clip(ratio, 0.8, 1.2) * advantage),
                 "kl_reference": weight * (mx.exp(reference) - reference - 1),
                 "ratio_mean": case.token_share * ratio,
-                "kl_sampler": case.token_share * (mx.exp(sampler) - sampler - 1),
+                "mismatch_kl": case.token_share * (mx.exp(mismatch) - mismatch - 1),
                 "clip_share": case.token_share * (ratio > 1.2 if advantage > 0 else ratio < 0.8),
                 "entropy": -case.token_share * (p * mx.log(p)).sum(axis=-1),
             }
@@ -145,6 +144,7 @@ def ready(case: Case, said: Others) -> GroupTokens:
         case.prompt,
         case.completions,
         LossInputs(
+            None,
             *rows,
             advantages=mx.array(case.advantages.astype(np.float32)),
             mask=completion_mask(case.completions, length),
@@ -346,7 +346,7 @@ def test_a_bfloat16_model_has_its_gradient_in_float32(together: bool, eager: Loa
 
     def linear(logprobs: mx.array, inputs: LossInputs) -> LossParts:
         weights = inputs.mask * (inputs.weights * inputs.advantages)[:, None]
-        return LossParts((logprobs * weights).sum(), *[mx.array(0.0)] * 5)
+        return LossParts((logprobs * weights).sum(), *[mx.array(0.0)] * 6)
 
     def gradient(dtype: mx.Dtype) -> list[mx.array]:
         model.set_dtype(dtype)

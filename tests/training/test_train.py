@@ -18,6 +18,7 @@ from tersely.errors import ConfigError, ModelError, RolloutError, TrainingDiverg
 from tersely.objective.advantages import ZScoreConfig
 from tersely.objective.aggregation import Aggregation
 from tersely.objective.config import GrpoConfig
+from tersely.objective.correction_config import CorrectionConfig, NoCorrection
 from tersely.policy.load import Policy
 from tersely.records import Group, Prompt
 from tersely.rewards.length import LengthConfig
@@ -47,7 +48,8 @@ METRICS = {
     "loss/surrogate",
     "loss/kl_reference",
     "loss/ratio_mean",
-    "loss/kl_sampler",
+    "loss/mismatch_kl",
+    "loss/capped_share",
     "loss/clip_share",
     "update/gradient_norm",
     "update/changed_share",
@@ -81,7 +83,7 @@ class Kept:
         self.metrics.append(metrics)
 
 
-class Slowed:
+class Slowed(Sampler):
     """A sampler, or a reporter, that now and then takes its time."""
 
     def __init__(self, inner: Any, seed: int) -> None:
@@ -100,7 +102,7 @@ def trained(
     policy: Policy,
     prompts: Sequence[Prompt],
     *,
-    prefetch: int = 1,
+    max_staleness: int = 1,
     steps: int = 4,
     seed: int = 5,
     target: int = 8,
@@ -109,6 +111,7 @@ def trained(
     slow: bool = False,
     sampler: Sampler | None = None,
     loss: GrpoConfig | None = None,
+    correction: CorrectionConfig | None = None,
     quality: Callable[[Group], list[float]] = vowels,
     skipped: Path = Path("never"),
     **trainer: Any,
@@ -116,7 +119,7 @@ def trained(
     """`skipped` is made only when an update is left out."""
     kept = Kept()
     rollout = LocalConfig(
-        group_size=group_size, max_tokens=12, prefetch=prefetch, temperature=temperature
+        group_size=group_size, max_tokens=12, max_staleness=max_staleness, temperature=temperature
     )
     sampler = sampler or rollout.build(policy, seed)
     train(
@@ -130,6 +133,7 @@ def trained(
         rollout=rollout,
         advantage=ZScoreConfig(),
         loss=loss or GrpoConfig(),
+        correction=correction or NoCorrection(),
         seed=seed,
         reporter=Slowed(kept, seed=2) if slow else kept,
         skipped=skipped,
@@ -194,22 +198,22 @@ def test_another_seed_is_another_run(eager: Load, prompts: Sequence[Prompt]) -> 
     assert weights(one) != weights(other)
 
 
-def test_prefetching_changes_a_run_as_the_schedule_says_and_no_further(
+def test_sampling_ahead_changes_a_run_as_the_schedule_says_and_no_further(
     eager: Load, prompts: Sequence[Prompt]
 ) -> None:
     """Step 1 comes from the first weights either way; from step 2 on the rollouts are one
     update old, and their ratio says so."""
-    in_turn = trained(eager(), prompts, prefetch=0)
-    beside = trained(eager(), prompts, prefetch=1)
+    in_turn = trained(eager(), prompts, max_staleness=0)
+    beside = trained(eager(), prompts, max_staleness=1)
 
     assert repeatable(in_turn)[0] == repeatable(beside)[0]
     assert repeatable(in_turn)[1] != repeatable(beside)[1]
     assert [0, 0, 0, 0] == [step["rollout/staleness"] for step in in_turn.metrics]
     assert [0, 1, 1, 1] == [step["rollout/staleness"] for step in beside.metrics]
-    assert all(step["loss/kl_sampler"] < 1e-6 for step in in_turn.metrics)
-    assert all(step["loss/kl_sampler"] > 1e-5 for step in beside.metrics[1:])
+    assert all(step["loss/mismatch_kl"] < 1e-6 for step in in_turn.metrics)
+    assert all(step["loss/mismatch_kl"] > 1e-5 for step in beside.metrics[1:])
     assert [0, 1, 2, 2] == [
-        step["rollout/staleness"] for step in trained(eager(), prompts, prefetch=2).metrics
+        step["rollout/staleness"] for step in trained(eager(), prompts, max_staleness=2).metrics
     ]
 
 
@@ -269,7 +273,7 @@ def test_the_entropy_is_logged_where_it_is_asked_for(
     assert all(5 < step["policy/entropy"] < 7.63 for step in kept.metrics)
 
 
-class Broken:
+class Broken(Sampler):
     """A sampler that at some steps claims to have drawn what is next to impossible: the ratio of
     policy and sampler is then infinite."""
 
@@ -320,13 +324,13 @@ def test_a_run_that_has_diverged_ends_with_the_weights_of_its_last_update(
 ) -> None:
     """Two in a row are borne, the third is not."""
     policy, other = eager(), eager()
-    trained(other, prompts, prefetch=0, steps=1)
+    trained(other, prompts, max_staleness=0, steps=1)
 
     with pytest.raises(TrainingDiverged, match="3 updates in a row, up to step 4"):
         trained(
             policy,
             prompts,
-            prefetch=0,
+            max_staleness=0,
             steps=9,
             sampler=Broken(policy, set(range(1, 9))),
             skipped=tmp_path,
@@ -389,15 +393,15 @@ def test_each_step_samples_its_own_prompts_at_the_temperature_it_is_scored_at(
     policy, seen = eager(), []
     inner = LocalConfig(group_size=4, max_tokens=12, temperature=0.6).build(policy, 5)
 
-    class Seen:
+    class Seen(Sampler):
         def sample(self, prompts: Sequence[Prompt], snapshot: Snapshot, step: int) -> Any:
             seen.append(list(prompts))
             return inner.sample(prompts, snapshot, step)
 
-    kept = trained(policy, prompts, prefetch=0, seed=9, sampler=Seen(), temperature=0.6)
+    kept = trained(policy, prompts, max_staleness=0, seed=9, sampler=Seen(), temperature=0.6)
 
     assert [PromptOrder(prompts, 2, seed=9)(step) for step in range(4)] == seen
-    assert all(step["loss/kl_sampler"] < 1e-6 for step in kept.metrics)
+    assert all(step["loss/mismatch_kl"] < 1e-6 for step in kept.metrics)
 
 
 @pytest.mark.parametrize(
@@ -439,7 +443,7 @@ def test_a_failing_sampler_ends_the_run_with_its_own_error(
     before = weights(policy)
     inner = LocalConfig(group_size=4, max_tokens=12).build(policy, 5)
 
-    class Failing:
+    class Failing(Sampler):
         def sample(self, prompts: Sequence[Prompt], snapshot: Snapshot, step: int) -> Any:
             if step == 2:
                 raise RolloutError("the worker died")

@@ -16,6 +16,13 @@ from mlx_lm.models import qwen2
 
 from tersely.objective.aggregation import Aggregation
 from tersely.objective.config import GrpoConfig
+from tersely.objective.correction_config import (
+    CorrectionConfig,
+    Level,
+    MisConfig,
+    NoCorrection,
+    TisConfig,
+)
 from tersely.objective.losses import Loss, LossInputs, LossParts
 from tersely.policy.load import Policy
 from tersely.policy.logprobs import completion_logprobs
@@ -63,21 +70,24 @@ def updater(
     beta: float = 0.0,
     reference: nn.Module | None = None,
     loss: Loss | None = None,
+    correction: CorrectionConfig | None = None,
     temperature: float = 1.0,
     aggregation: Aggregation = Aggregation.sequence_mean,
     recording: Recording | None = None,
     **trainer: Any,
 ) -> Updater:
     defaults = {"steps": 1, "prompts_per_step": 3, "max_gradient_norm": 1e9}
+    correction = correction or NoCorrection()
     return Updater(
         policy.model,
         reference or (policy.reference() if beta else None),
-        loss or GrpoConfig(beta=beta).build(),
+        loss or GrpoConfig(beta=beta).build(correction.build()),
         recording or Weights(policy.model, optimizer, Precision.fp32, seed=1),
         aggregation=aggregation,
         trainer=TrainerConfig(**defaults | trainer),
         max_tokens=MAX_TOKENS,
         temperature=temperature,
+        decoupled=correction.decoupled,
     )
 
 
@@ -279,7 +289,7 @@ def test_the_ratio_of_fresh_rollouts_is_1(
     metrics = updater(policy, adamw(), temperature=temperature).step(batch, ADVANTAGES).metrics
 
     assert 1 == pytest.approx(metrics["loss/ratio_mean"], abs=1e-5)
-    assert 0 == pytest.approx(metrics["loss/kl_sampler"], abs=1e-6)
+    assert 0 == pytest.approx(metrics["loss/mismatch_kl"], abs=1e-6)
     assert 0 == metrics["loss/clip_share"]
 
 
@@ -293,8 +303,8 @@ def test_the_ratio_of_stale_rollouts_is_not_1(eager: Load, prompts: Sequence[Pro
     fresh = update.step(batch, ADVANTAGES).metrics
     stale = update.step(batch, ADVANTAGES).metrics
 
-    assert fresh["loss/kl_sampler"] < 1e-6
-    assert stale["loss/kl_sampler"] > 1e-3
+    assert fresh["loss/mismatch_kl"] < 1e-6
+    assert stale["loss/mismatch_kl"] > 1e-3
     assert abs(stale["loss/ratio_mean"] - 1) > 1e-2
     assert stale["loss/clip_share"] > 0
 
@@ -305,10 +315,10 @@ SEVERAL = pytest.mark.parametrize(
 
 
 @SEVERAL
-def test_with_several_updates_the_ratio_is_against_the_policy_before_the_first(
+def test_with_several_updates_too_the_ratio_is_against_the_sampler(
     several: dict[str, int], eager: Load, prompts: Sequence[Prompt]
 ) -> None:
-    """Stale rollouts, and updates that move nothing: the sampler is off, and the ratio is 1."""
+    """Stale rollouts, and updates that move nothing: each has the ratio that one alone has."""
     policy = eager()
     batch = sampled(policy, prompts)
     shake(policy)
@@ -316,10 +326,76 @@ def test_with_several_updates_the_ratio_is_against_the_policy_before_the_first(
     metrics = updater(policy, optimizers.SGD(0.0), **several).step(batch, ADVANTAGES).metrics
     one = updater(policy, optimizers.SGD(0.0)).step(batch, ADVANTAGES).metrics
 
+    # Mini-batches of a prompt each: their means are over other tokens.
+    assert abs(metrics["loss/ratio_mean"] - 1) > 1e-3
+    assert metrics["loss/mismatch_kl"] > 1e-3
+    if "mini_batches" not in several:
+        assert one["loss/ratio_mean"] == pytest.approx(metrics["loss/ratio_mean"], rel=1e-6)
+        assert one["loss/clip_share"] == metrics["loss/clip_share"] > 0
+
+
+CORRECTED = pytest.mark.parametrize(
+    "correction",
+    [
+        TisConfig(),
+        TisConfig(level=Level.sequence),
+        MisConfig(level=Level.token, cap=1.1),
+        MisConfig(),
+    ],
+)
+
+
+@CORRECTED
+@pytest.mark.parametrize("several", [{}, {"inner_updates": 2}, {"mini_batches": 3}])
+def test_corrected_the_ratio_is_against_the_policy_before_the_first_update(
+    several: dict[str, int],
+    correction: CorrectionConfig,
+    eager: Load,
+    prompts: Sequence[Prompt],
+) -> None:
+    """Stale rollouts, and updates that move nothing: the sampler is off, and the ratio is 1."""
+    policy = eager()
+    batch = sampled(policy, prompts)
+    shake(policy)
+
+    update = updater(policy, optimizers.SGD(0.0), correction=correction, **several)
+    metrics = update.step(batch, ADVANTAGES).metrics
+
     assert 1 == pytest.approx(metrics["loss/ratio_mean"], abs=1e-5)
     assert 0 == metrics["loss/clip_share"]
-    assert metrics["loss/kl_sampler"] > 1e-3
-    assert abs(one["loss/ratio_mean"] - 1) > 1e-3
+    assert metrics["loss/mismatch_kl"] > 1e-3
+
+
+@CORRECTED
+def test_one_update_is_its_own_proximal_policy(
+    correction: CorrectionConfig, eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """The first of two updates, whose proximal policy was evaluated apart, has the gradient of an
+    only one, whose was not; another one than without a correction."""
+    policy = eager()
+    batch = sampled(policy, prompts)
+    shake(policy)
+
+    (alone,) = gradients(policy, batch, correction=correction)
+    first, _ = gradients(policy, batch, correction=correction, inner_updates=2)
+    (uncorrected,) = gradients(policy, batch)
+
+    assert_near(alone, first, relative=1e-4)
+    assert norm(moved(alone, uncorrected)) > 1e-2 * norm(uncorrected)
+
+
+@CORRECTED
+def test_fresh_rollouts_need_no_correction(
+    correction: CorrectionConfig, eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """Every weight is 1, and the gradient what it is without."""
+    policy = eager()
+    batch = sampled(policy, prompts)
+
+    (expected,) = gradients(policy, batch)
+    (actual,) = gradients(policy, batch, correction=correction)
+
+    assert_near(expected, actual, relative=1e-4)
 
 
 @SEVERAL
@@ -350,6 +426,7 @@ def test_proximal_logprobs_are_frozen_and_the_mini_batches_take_turns(
     grpo = GrpoConfig(beta=0.0).build()
 
     def watched(logprobs: mx.array, inputs: LossInputs) -> LossParts:
+        assert inputs.proximal_logprobs is not None
         seen.append(np.array(inputs.proximal_logprobs))
         return grpo(logprobs, inputs)
 
@@ -363,7 +440,9 @@ def test_proximal_logprobs_are_frozen_and_the_mini_batches_take_turns(
         )
         for group in batch.groups
     ]
-    update = updater(policy, adamw(), loss=watched, rollouts_per_chunk=4, **several)
+    update = updater(
+        policy, adamw(), loss=watched, correction=TisConfig(), rollouts_per_chunk=4, **several
+    )
     update.step(batch, ADVANTAGES)
 
     assert 3 * several.get("inner_updates", 1) == len(seen)
@@ -389,7 +468,6 @@ def test_a_mini_batch_is_a_batch_of_its_own(
         (alone,) = gradients(
             policy, Batch(0, (group,)), [advantages], aggregation=aggregation, prompts_per_step=1
         )
-        # The ratio is 1 in both, to float32: against the policy here, against the sampler there.
         assert_near(alone, part, relative=1e-4)
 
 
@@ -433,24 +511,27 @@ def test_the_updates_of_a_step_are_inner_updates_times_mini_batches(
         ({}, 0.0, 2),
         # And both once more by the reference.
         ({}, 0.1, 4),
-        # Both for the proximal logprobs, then both for each of two updates.
-        ({"inner_updates": 2}, 0.0, 6),
-        # For the proximal logprobs, and for one update.
-        ({"mini_batches": 3}, 0.0, 4),
+        # Both for each of two updates; corrected, once more for the proximal logprobs.
+        ({"inner_updates": 2}, 0.0, 4),
+        ({"inner_updates": 2, "correction": TisConfig()}, 0.0, 6),
+        # For one update of each; corrected, once more.
+        ({"mini_batches": 3}, 0.0, 2),
+        ({"mini_batches": 3, "correction": TisConfig()}, 0.0, 4),
+        # An only update is its own proximal policy.
+        ({"correction": TisConfig()}, 0.0, 2),
         # The prompt, four chunks, and the prompt for its own gradient.
         ({"rollouts_per_chunk": 1}, 0.0, 6),
     ],
 )
 def test_no_pass_through_the_model_is_spent_that_is_not_needed(
-    trainer: dict[str, int],
+    trainer: dict[str, Any],
     beta: float,
     passes: int,
     eager: Load,
     prompts: Sequence[Prompt],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Passes for each of the three groups. With one update a step the policy is evaluated once:
-    the sampler's word is what its ratio is against."""
+    """Passes for each of the three groups. With one update a step the policy is evaluated once."""
     policy, calls = eager(), []
     batch = sampled(policy, prompts)
     update = updater(policy, adamw(), beta=beta, **trainer)

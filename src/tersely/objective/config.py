@@ -8,6 +8,7 @@ from tersely.errors import ConfigError
 from tersely.objective.aggregation import Aggregation
 
 if TYPE_CHECKING:
+    from tersely.objective.correction import Correction
     from tersely.objective.losses import Loss
 
 
@@ -36,8 +37,8 @@ class LossConfig:
                 "the policy away from its reference; the study uses 1e-4"
             )
 
-    def build(self) -> "Loss":
-        """The loss of some rollouts of a batch."""
+    def build(self, correction: "Correction | None" = None) -> "Loss":
+        """The loss of some rollouts of a batch; without a correction, `correction=none`."""
         raise NotImplementedError
 
 
@@ -45,8 +46,15 @@ class LossConfig:
 class GrpoConfig(LossConfig):
     """`loss=grpo`: token-level clipped surrogate with KL to the reference."""
 
-    def build(self) -> "Loss":
+    def build(self, correction: "Correction | None" = None) -> "Loss":
         """See `losses.grpo`."""
+        from tersely.objective.correction import uncorrected
         from tersely.objective.losses import grpo
 
-        return partial(grpo, clip_low=self.clip_low, clip_high=self.clip_high, beta=self.beta)
+        return partial(
+            grpo,
+            clip_low=self.clip_low,
+            clip_high=self.clip_high,
+            beta=self.beta,
+            correction=correction or uncorrected,
+        )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import mlx.core as mx
 
+from tersely.objective.correction import Correction, uncorrected
 from tersely.objective.terms import clipped_surrogate, k3, was_clipped
 
 
@@ -22,20 +23,22 @@ class LossParts(NamedTuple):
     """k3 estimate of KL(policy || reference), in nats, weighted as the loss is; 0 without a
     reference."""
     ratio_mean: mx.array
-    """Mean of policy / proximal probability over tokens."""
-    kl_sampler: mx.array
-    """Mean k3 estimate of KL(policy || sampler), in nats a token."""
+    """Mean over tokens of the ratio that is clipped (`correction`)."""
+    mismatch_kl: mx.array
+    """Mean k3 estimate of KL(sampler || policy), in nats a token: the tokens are the sampler's."""
     clip_share: mx.array
     """Share of tokens whose ratio the clip holds back."""
+    capped_share: mx.array
+    """Share of tokens whose weight the correction's cap has lowered or made 0."""
 
 
 class LossInputs(NamedTuple):
     """All that a loss needs of R rollouts beside the policy's log-probabilities; `[R, T]`
     float32 unless said."""
 
-    proximal_logprobs: mx.array
-    """What the ratio is taken against: the policy as it was before the first update on this
-    batch, or the sampler's word where the batch is used for one update only."""
+    proximal_logprobs: mx.array | None
+    """Of the policy as it was before the first update on this batch. None where this is its only
+    update, so that they are the policy's own, and where the correction does not need them."""
     sampler_logprobs: mx.array
     reference_logprobs: mx.array | None
     """None when `loss.beta` is 0."""
@@ -55,7 +58,7 @@ class LossInputs(NamedTuple):
             return array[chosen, :length]
 
         return LossInputs(
-            tokens(self.proximal_logprobs),
+            None if self.proximal_logprobs is None else tokens(self.proximal_logprobs),
             tokens(self.sampler_logprobs),
             None if self.reference_logprobs is None else tokens(self.reference_logprobs),
             self.advantages[chosen],
@@ -76,16 +79,21 @@ def grpo(
     clip_low: float,
     clip_high: float,
     beta: float,
+    correction: Correction = uncorrected,
 ) -> LossParts:
     """GRPO: clipped token-level surrogate plus beta times k3 KL to the reference.
 
-    Shao et al., 2024, "DeepSeekMath", eq. 3. How tokens are averaged is in `inputs.weights`.
+    Shao et al., 2024, "DeepSeekMath", eq. 3. How tokens are averaged is in `inputs.weights`; what
+    `correction` makes of old rollouts concerns the surrogate alone.
     """
     mask = inputs.mask
-    ratio = mx.exp(policy_logprobs - inputs.proximal_logprobs)
+    ratio, corrections, capped = correction(
+        policy_logprobs, inputs.proximal_logprobs, inputs.sampler_logprobs, mask
+    )
     advantages = inputs.advantages[:, None]
     weights = mask * inputs.weights[:, None]
-    surrogate = (clipped_surrogate(ratio, advantages, clip_low, clip_high) * weights).sum()
+    losses = corrections * clipped_surrogate(ratio, advantages, clip_low, clip_high)
+    surrogate = (losses * weights).sum()
     kl_reference = mx.array(0.0)
     if inputs.reference_logprobs is not None:
         kl_reference = (k3(policy_logprobs, inputs.reference_logprobs) * weights).sum()
@@ -99,6 +107,7 @@ def grpo(
         surrogate=surrogate,
         kl_reference=kl_reference,
         ratio_mean=token_mean(ratio),
-        kl_sampler=token_mean(k3(policy_logprobs, inputs.sampler_logprobs)),
+        mismatch_kl=token_mean(k3(inputs.sampler_logprobs, policy_logprobs)),
         clip_share=token_mean(held),
+        capped_share=token_mean(capped),
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,8 @@ class Policy:
         self.tokenizer = tokenizer
         self.config = config
         self.folder = folder
-        self._tuning: TuningConfig = FullConfig()
+        self.tuning: TuningConfig = FullConfig()
+        """What the stage that goes on trains."""
 
     def attach(self, tuning: TuningConfig, seed: int) -> None:
         """Begin a stage: from here on `model.trainable_parameters()` is what `tuning` trains.
@@ -113,7 +115,7 @@ class Policy:
         """
         tuning.check(self.model)
         tuning.attach(self.model, seed)
-        self._tuning = tuning
+        self.tuning = tuning
         trained = _count(self.model.trainable_parameters())
         log.info(
             "%s of %s parameters are trained", f"{trained:,}", f"{_count(self.parameters()):,}"
@@ -129,7 +131,7 @@ class Policy:
         merge(self.model)
         self.model.set_dtype(mx.float32)
         mx.eval(self.model.parameters())
-        self._tuning = FullConfig()
+        self.tuning = FullConfig()
 
     def twin(self) -> "nn.Module":
         """A second model object over the same arrays, adapters included: nothing is copied, and
@@ -137,7 +139,7 @@ class Policy:
         import mlx.core as mx
 
         twin = _load_model(self.folder, lazy=True)[0]
-        self._tuning.attach(twin, seed=0)  # to give it the structure; its numbers come next
+        self.tuning.attach(twin, seed=0)  # to give it the structure; its numbers come next
         twin.update(self.model.parameters())
         # What is no parameter (the frequencies of a scaled rope) is still to be computed, which
         # only the thread that asked for it can do, and a twin is made for other threads.
@@ -159,15 +161,20 @@ class Policy:
         parameters: dict[str, Any] = self.model.parameters()
         return parameters
 
-    def merged_parameters(self) -> dict[str, Any]:
+    def merged_parameters(self, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The parameter tree of the checkpoint's own architecture: adapters are added to the
-        weights beside them. The policy keeps its adapters."""
+        weights beside them. The policy keeps its adapters.
+
+        Of `parameters`, a tree as `parameters()` gives it; without them, of the policy as it is.
+        """
         from tersely.policy.lora import merge
 
         twin = self.twin()
+        if parameters is not None:
+            twin.update(parameters)
         merge(twin)
-        parameters: dict[str, Any] = twin.parameters()
-        return parameters
+        merged: dict[str, Any] = twin.parameters()
+        return merged
 
     def context_length(self) -> int | None:
         """Most tokens of prompt and completion together, where the checkpoint says so."""

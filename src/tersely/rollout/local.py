@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tersely.policy.load import Policy
 from tersely.records import Group, Prompt, Rollout
@@ -13,12 +14,16 @@ from tersely.seeds import derive
 class LocalConfig(RolloutConfig):
     """`rollout=local`: the training process samples its own rollouts."""
 
-    def build(self, policy: Policy, seed: int) -> Sampler:
+    def computing_threads(self) -> int:
+        """Two where sampling goes on beside the update."""
+        return 2 if self.max_staleness else 1
+
+    def build(self, policy: Policy, seed: int, folder: Path = Path()) -> Sampler:
         """A sampler with a model object of its own, so that it can run beside the trainer."""
         return LocalSampler(policy, self, seed)
 
 
-class LocalSampler:
+class LocalSampler(Sampler):
     """Samples groups with batched decoding; see `rollout.decode`."""
 
     def __init__(self, policy: Policy, config: RolloutConfig, seed: int) -> None:

@@ -1,9 +1,4 @@
-"""Sample the next steps' rollouts in the background while this step's gradients are computed.
-
-Which weights sample a step is a schedule, not a race: the rollouts of step `s` come from the
-weights after `max(0, s - prefetch)` steps, however fast either side is. A run can therefore
-be repeated bit for bit, and `prefetch=0` is the synchronous run.
-"""
+"""Sample the next steps' rollouts in the background while this step's gradients are computed."""
 
 import logging
 import time
@@ -18,6 +13,7 @@ import mlx.core as mx
 from tersely.progress import watched
 from tersely.records import Batch, Prompt
 from tersely.rollout.sampler import Sampler, Snapshot
+from tersely.rollout.staleness import Schedule
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +26,22 @@ class Sampled(NamedTuple):
     """Spent sampling, in whichever thread."""
     waiting_seconds: float
     """Time for which the training loop had nothing to do but wait."""
+    metrics: dict[str, float]
+    """What the sampler has to say; see `Sampler.metrics`."""
+
+
+class _Done(NamedTuple):
+    batch: Batch
+    seconds: float
+    metrics: dict[str, float]
 
 
 class Prefetcher:
-    """Hands out the batches of consecutive steps, sampled up to `ahead` steps early.
+    """Hands out the batches of consecutive steps, sampled as early as the schedule has it.
 
-    Use as a context manager: leaving it waits for the sampling in flight. A failure in the
-    background is raised by `next_batch` at the step it belongs to.
+    Use as a context manager: leaving it closes the sampler and waits for what is in flight. A
+    failure in the background is raised by the next call. At most the steps that are allowed to
+    be sampled with the published weights are queued: `max_staleness / updates_per_step + 1`.
     """
 
     def __init__(
@@ -44,14 +49,14 @@ class Prefetcher:
         sampler: Sampler,
         prompts_of: Callable[[int], Sequence[Prompt]],
         *,
-        ahead: int,
+        schedule: Schedule,
         steps: int,
     ) -> None:
         """Steps 0 to `steps - 1`; `prompts_of(step)` gives a step's prompts."""
         self._sampler, self._prompts_of = sampler, prompts_of
-        self._ahead, self._steps = ahead, steps
+        self._schedule, self._steps = schedule, steps
         self._next = self._queued = 0
-        self._jobs: deque[Future[tuple[Batch, float]]] = deque()
+        self._jobs: deque[Future[_Done]] = deque()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollouts")
         # One for all steps: MLX keeps a thread for every stream until the process ends.
         self._stream = mx.new_thread_local_stream(mx.default_device())
@@ -65,30 +70,41 @@ class Prefetcher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # Before waiting: a sampler may be waiting itself, for workers that are all down.
+        self._sampler.close()
         if any(job.running() for job in self._jobs):
             log.info("waiting for the rollouts that are being sampled now")
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Offer new weights; queues every step that the schedule samples with them."""
-        while self._queued < self._steps and self._version_for(self._queued) == snapshot.version:
+        """Offer new weights; queues every step that the schedule samples with them. Raises what
+        sampling ahead has raised."""
+        self._raise_failure()
+        while (
+            self._queued < self._steps
+            and self._schedule.version_for(self._queued) == snapshot.version
+        ):
             self._jobs.append(self._pool.submit(self._sample, self._queued, snapshot))
             self._queued += 1
 
-    def _version_for(self, step: int) -> int:
-        return max(0, step - self._ahead)
-
     def next_batch(self) -> Sampled:
-        """The next step's batch, waiting for it if need be. Raises what sampling raised."""
+        """The next step's batch, waiting for it if need be. Raises what sampling raised, be it
+        at this step or at a later one."""
+        self._raise_failure()
         job = self._jobs.popleft()
         began = time.perf_counter()
         with watched(f"step {self._next + 1} waits for its rollouts, which are being sampled"):
-            batch, seconds = job.result()
+            batch, seconds, metrics = job.result()
         self._next += 1
-        return Sampled(batch, seconds, time.perf_counter() - began)
+        return Sampled(batch, seconds, time.perf_counter() - began, metrics)
 
-    def _sample(self, step: int, snapshot: Snapshot) -> tuple[Batch, float]:
+    def _raise_failure(self) -> None:
+        for job in self._jobs:
+            if job.done():
+                job.result()
+
+    def _sample(self, step: int, snapshot: Snapshot) -> _Done:
         began = time.perf_counter()
         with mx.stream(self._stream):
             groups = self._sampler.sample(self._prompts_of(step), snapshot, step)
-        return Batch(step, groups), time.perf_counter() - began
+        return _Done(Batch(step, groups), time.perf_counter() - began, self._sampler.metrics())

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tersely.errors import ConfigError
+from tersely.policy.tuning import TuningConfig
 from tersely.records import Group, Prompt
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ class Snapshot(NamedTuple):
     parameters: Mapping[str, Any]
     """The parameter tree of the policy."""
     version: int
-    """Training steps that these weights have seen."""
+    """Optimizer updates that these weights have seen."""
 
 
 class Sampler(Protocol):
@@ -29,6 +31,15 @@ class Sampler(Protocol):
         The same prompts, weights and step give the same groups. Raises `RolloutError`.
         """
         ...
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers worth a curve, after a call of `sample`; by the names they are logged under."""
+        return {}
+
+    def close(self) -> None:
+        """Let go of everything that the engine holds; a `sample` in another thread is cut short
+        where that can be done. May be called twice."""
+        return None
 
 
 @dataclass
@@ -43,9 +54,11 @@ class RolloutConfig:
     """Logits are divided by this before sampling and before scoring; above 0."""
     top_p: float = 1.0
     """Nucleus of this probability is sampled from; 1 keeps every token."""
-    prefetch: int = 1
-    """How many steps rollouts are sampled ahead of the update; 0 samples and updates in turn.
-    The rollouts of a step are then exactly this many steps old (fewer at the start)."""
+    max_staleness: int = 1
+    """Optimizer updates that may lie between the weights that sample a rollout and those that
+    first train on it. 0 samples and updates in turn; what is allowed is used, to sample ahead."""
+    sync_every: int = 1
+    """Steps after which the sampler gets new weights."""
 
     def __post_init__(self) -> None:
         if self.group_size < 2:
@@ -62,11 +75,25 @@ class RolloutConfig:
             )
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"rollout.top_p must lie in (0, 1], got {self.top_p}; 1 keeps all")
-        if self.prefetch < 0:
+        if self.max_staleness < 0:
             raise ConfigError(
-                f"rollout.prefetch must be 0 or more steps, got {self.prefetch}; 0 turns it off"
+                f"rollout.max_staleness must be 0 or more updates, got {self.max_staleness}; 0 "
+                "samples and updates in turn"
+            )
+        if self.sync_every < 1:
+            raise ConfigError(
+                f"rollout.sync_every must be at least 1 step, got {self.sync_every}; 1 gives the "
+                "sampler new weights after every step"
             )
 
-    def build(self, policy: "Policy", seed: int) -> Sampler:
-        """The engine. `seed` makes its draws; `policy` gives architecture and tokenizer."""
+    def check(self, tuning: TuningConfig) -> None:
+        """Raise `ConfigError` where this engine cannot sample from what `tuning` trains."""
+
+    def computing_threads(self) -> int:
+        """Threads of this process that compute at once, the update's included."""
+        return 1
+
+    def build(self, policy: "Policy", seed: int, folder: Path = Path()) -> Sampler:
+        """The engine. `seed` makes its draws; `policy` gives architecture and tokenizer; what the
+        engine may leave behind, a log, goes to `folder`."""
         raise NotImplementedError

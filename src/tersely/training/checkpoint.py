@@ -44,16 +44,10 @@ def save_checkpoint(policy: Policy, folder: Path) -> None:
 
 def _save_weights(policy: Policy, file: Path) -> None:
     import mlx.core as mx
-    from mlx.utils import tree_flatten
 
-    weights = {
-        name: array.astype(mx.float32) for name, array in tree_flatten(policy.merged_parameters())
-    }
-    if policy.config.get("model_type") == "lfm2":
-        # MLX has a convolution's channels last, the Hub's layout in the middle.
-        for name in weights:
-            if name.endswith("conv.conv.weight"):
-                weights[name] = mx.contiguous(weights[name].transpose(0, 2, 1))
+    from tersely.policy.hub_weights import hub_weights
+
+    weights = hub_weights(policy.merged_parameters(), policy.config)
     mx.save_safetensors(str(file), weights, metadata={"format": "pt"})
 
 

@@ -71,8 +71,7 @@ class TrainerConfig:
     max_gradient_norm: float = 1.0
     """Gradients are scaled down to this norm."""
     inner_updates: int = 1
-    """Passes over the rollouts of a step. With more than one update a step, the ratio is taken
-    against the policy as it was before the first of them."""
+    """Passes over the rollouts of a step; what the ratio of each is against, `correction` says."""
     mini_batches: int = 1
     """Parts that the prompts of a step are split into, with an update for each."""
     precision: Precision | None = None

@@ -31,7 +31,7 @@ def _spread(
 
 def rollout_metrics(batch: Batch, version: int) -> dict[str, float]:
     """Lengths in tokens without the end of turn, the share that stopped by itself, and how
-    many steps older than the policy (`version`) the rollouts are."""
+    many updates older than the policy (`version`) the rollouts are."""
     rollouts = [rollout for group in batch.groups for rollout in group.rollouts]
     lengths = [rollout.length for rollout in rollouts]
     return {

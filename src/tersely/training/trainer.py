@@ -12,12 +12,14 @@ from mlx import optimizers
 from tersely.errors import ConfigError, ModelError
 from tersely.objective.advantages import AdvantageConfig
 from tersely.objective.config import LossConfig
+from tersely.objective.correction_config import CorrectionConfig
 from tersely.policy.load import Policy
 from tersely.progress import watched
 from tersely.records import Prompt
 from tersely.rewards.mixture import Mixture
 from tersely.rollout.prefetch import Prefetcher
 from tersely.rollout.sampler import RolloutConfig, Sampler, Snapshot
+from tersely.rollout.staleness import Schedule
 from tersely.training.config import TrainerConfig
 from tersely.training.metrics import reward_metrics, rollout_metrics, sampled_tokens
 from tersely.training.order import PromptOrder
@@ -47,6 +49,7 @@ def train(
     rollout: RolloutConfig,
     advantage: AdvantageConfig,
     loss: LossConfig,
+    correction: CorrectionConfig,
     seed: int,
     reporter: Reporter,
     skipped: Path,
@@ -62,46 +65,59 @@ def train(
     updater = Updater(
         policy.model,
         policy.reference() if loss.beta > 0 else None,
-        loss.build(),
+        loss.build(correction.build()),
         weights,
         aggregation=loss.aggregation,
         trainer=trainer,
         max_tokens=rollout.max_tokens,
         temperature=rollout.temperature,
+        decoupled=correction.decoupled,
     )
     left_out = Skipped(skipped, trainer.max_skipped_updates)
     mx.reset_peak_memory()
     order = PromptOrder(prompts, trainer.prompts_per_step, seed)
     advantages_of = advantage.build()
-    with Prefetcher(sampler, order, ahead=rollout.prefetch, steps=steps) as rollouts:
-        for step in range(steps):
-            rollouts.publish(Snapshot(policy.parameters(), version=step))
-            sampled = rollouts.next_batch()
-            began = time.perf_counter()
-            with watched(f"step {step + 1} is scoring its rollouts and computing its update"):
-                scores = [mixture.score(group) for group in sampled.batch.groups]
-                advantages = [advantages_of(group.reward) for group in scores]
-                updated = updater.step(sampled.batch, advantages)
-            updating = time.perf_counter() - began
-            left_out.count(updated.left_out)
-            reporter.step(
-                step + 1,
-                reward_metrics(scores)
-                | rollout_metrics(sampled.batch, version=step)
-                | updated.metrics
-                | {
-                    "update/learning_rate": weights.optimizer.learning_rate.item(),
-                    "update/skipped": float(left_out.total),
-                    "time/sampling": sampled.sampling_seconds,
-                    "time/waiting": sampled.waiting_seconds,
-                    "time/updating": updating,
-                    "speed/tokens_per_second": sampled_tokens(sampled.batch)
-                    / (sampled.waiting_seconds + updating),
-                    "memory/peak_gb": mx.get_peak_memory() / 1e9,
-                },
-            )
-            left_out.keep(sampled.batch, advantages)
-    weights.finish()
+    schedule = schedule_of(trainer, rollout)
+    if rollout.max_staleness and schedule.in_turn:
+        log.info(
+            "sampling and updating take turns: a step has %d updates, more than "
+            "rollout.max_staleness=%d allows to be behind",
+            trainer.updates_per_step,
+            rollout.max_staleness,
+        )
+    try:
+        with Prefetcher(sampler, order, schedule=schedule, steps=steps) as rollouts:
+            for step in range(steps):
+                version = schedule.version_at(step)
+                rollouts.publish(Snapshot(policy.parameters(), version))
+                sampled = rollouts.next_batch()
+                began = time.perf_counter()
+                with watched(f"step {step + 1} is scoring its rollouts and computing its update"):
+                    scores = [mixture.score(group) for group in sampled.batch.groups]
+                    advantages = [advantages_of(group.reward) for group in scores]
+                    updated = updater.step(sampled.batch, advantages)
+                updating = time.perf_counter() - began
+                left_out.count(updated.left_out)
+                reporter.step(
+                    step + 1,
+                    reward_metrics(scores)
+                    | rollout_metrics(sampled.batch, version)
+                    | sampled.metrics
+                    | updated.metrics
+                    | {
+                        "update/learning_rate": weights.optimizer.learning_rate.item(),
+                        "update/skipped": float(left_out.total),
+                        "time/sampling": sampled.sampling_seconds,
+                        "time/waiting": sampled.waiting_seconds,
+                        "time/updating": updating,
+                        "speed/tokens_per_second": sampled_tokens(sampled.batch)
+                        / (sampled.waiting_seconds + updating),
+                        "memory/peak_gb": mx.get_peak_memory() / 1e9,
+                    },
+                )
+                left_out.keep(sampled.batch, advantages)
+    finally:
+        weights.finish()
 
 
 def _optimizer(trainer: TrainerConfig, steps: int) -> optimizers.Optimizer:
@@ -111,6 +127,11 @@ def _optimizer(trainer: TrainerConfig, steps: int) -> optimizers.Optimizer:
         weight_decay=trainer.weight_decay,
         bias_correction=True,
     )
+
+
+def schedule_of(trainer: TrainerConfig, rollout: RolloutConfig) -> Schedule:
+    """Which weights sample which step. Raises `ConfigError` for what does not go together."""
+    return Schedule(rollout.max_staleness, rollout.sync_every, trainer.updates_per_step)
 
 
 def check_context(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) -> None:

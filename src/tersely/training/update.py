@@ -1,9 +1,8 @@
 """The optimizer updates of one step, from its batch and advantages.
 
-Usually one: its ratio is taken against the sampler's log-probabilities, and the policy is
-evaluated once. With `trainer.inner_updates` or `trainer.mini_batches` there are several, and the
-ratio is taken against the policy as it was before the first of them: that is what the clip then
-holds it to.
+Usually one, and the policy is evaluated once. With `trainer.inner_updates` or
+`trainer.mini_batches` there are several; where the ratio is against the policy as it was before
+the first of them (`correction=tis`, `mis`), that policy is evaluated once more.
 """
 
 import logging
@@ -54,15 +53,18 @@ class Updater:
         trainer: TrainerConfig,
         max_tokens: int,
         temperature: float,
+        decoupled: bool = False,
     ) -> None:
         """`reference` may be None when the loss has no KL term. `max_tokens` and `temperature`
-        are the sampler's: policy and sampler log-probabilities speak of one distribution."""
+        are the sampler's: policy and sampler log-probabilities speak of one distribution.
+        `decoupled` is that of the correction in the loss."""
         block = trainer.vocabulary_per_chunk
         self._scorer = Scorer(model, temperature, block)
         self._reference = None if reference is None else Scorer(reference, temperature, block)
         self._loss, self._weights = loss, weights
         self._aggregation, self._max_tokens = aggregation, max_tokens
         self._trainer = trainer
+        self._needs_proximal = decoupled and trainer.updates_per_step > 1
         self.memory = Memory(self._scorer, trainer, with_reference=reference is not None)
         _say_what_is_slow(self._scorer)
 
@@ -136,8 +138,8 @@ class Updater:
         completions = [rollout.token_ids for rollout in group.rollouts]
         length = max(chunk.length for chunk in plan.chunks)
         sampler = padded([rollout.sampler_logprobs for rollout in group.rollouts], length)
-        proximal, reference = sampler, None
-        if self._trainer.updates_per_step > 1:
+        proximal = reference = None
+        if self._needs_proximal:
             proximal = group_logprobs(self._scorer, prompt, completions, plan.chunks)
         if self._reference is not None:
             reference = group_logprobs(self._reference, prompt, completions, plan.chunks)

@@ -1,0 +1,1 @@
+"""What runs inside a vLLM server. It is copied there, so it imports nothing of Tersely."""
