@@ -13,14 +13,16 @@ default step has, 4 prompts with 8 completions each.
 - `step_cosine`: cosine of the gradient of one batch to it; mean and standard error over batches.
   Bias and noise together: what an update sees.
 - `mean_cosine`: cosine of the expected gradients, bias alone. The noise is taken out of the norms
-  by products of different batches. Standard error by jackknife over batches.
+  by products of different batches, so that it may come out above 1. Standard error by jackknife
+  over the batches on both sides. Null where the noise leaves no norm.
 - `norm_ratio`: length of the expected gradient over that of the on-policy one, likewise.
 - `mismatch_kl`, `clip_share`, `capped_share`: as a run logs them, means over batches.
 
-The default run in all but two things. The learning rate is four times the default, or eight steps
-would move the policy by 0.01 nats a token, whose bias drowns in the noise. And the loss has no KL
-term, which is not a matter of who sampled. Every k draws with the same random numbers. `--quick` is
-k = 0 and 4 with few batches. The last line is the report.
+The default run in all but two things. The learning rate is four times the default: at the default
+itself eight steps move the policy by 0.01 nats a token, and what bias that makes drowns in the
+noise of so few batches. And the loss has no KL term, which no correction touches. Every k draws
+with the same random numbers. `--quick` is k = 0 and 4 with few batches. The last line is the
+report.
 """
 
 import argparse
@@ -30,7 +32,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tersely.policy.allocator import keep_freed_memory
 from tersely.policy.blas import load_fast_blas
@@ -73,7 +75,7 @@ PROMPTS, GROUP, MAX_TOKENS = 4, 8, 192
 TRAINER = TrainerConfig(steps=1, prompts_per_step=PROMPTS, max_gradient_norm=1.0)
 LOSS = GrpoConfig(beta=0.0)
 AGES, BATCHES, REFERENCE = (0, 1, 2, 4, 8), 8, 16
-QUICK_AGES, QUICK_BATCHES, QUICK_REFERENCE = (0, 4), 2, 4
+QUICK_AGES, QUICK_BATCHES, QUICK_REFERENCE = (0, 4), 3, 4
 SHARES = ("clip_share", "capped_share")
 
 
@@ -170,45 +172,70 @@ class Study:
         return [self._advantages(group) for group in scores]
 
 
-def squared_norm(gradients: np.ndarray) -> float:
-    """Of the expected gradient, from `[B, N]` independent ones: products of different ones only,
-    because the square of one has its noise in it."""
-    count = len(gradients)
-    whole = float(np.square(gradients.sum(axis=0), dtype=np.float64).sum())
-    own = float(np.square(gradients, dtype=np.float64).sum())
-    return max(0.0, (whole - own) / (count * (count - 1)))
+class Products(NamedTuple):
+    """Inner products of the gradients of B batches and of R on-policy ones."""
+
+    own: np.ndarray
+    """`[B, B]`"""
+    cross: np.ndarray
+    """`[B, R]`"""
+    reference: np.ndarray
+    """`[R, R]`"""
+
+    def without(self, row: int) -> "Products":
+        """Without one of the B."""
+        own = np.delete(np.delete(self.own, row, axis=0), row, axis=1)
+        return self._replace(own=own, cross=np.delete(self.cross, row, axis=0))
+
+    def turned(self) -> "Products":
+        """With both sides exchanged."""
+        return Products(self.reference, self.cross.T, self.own)
 
 
-def jackknife(of: Callable[[np.ndarray], float], gradients: np.ndarray) -> list[float]:
-    """An estimate from `[B, N]` and its standard error."""
-    count = len(gradients)
-    left = [of(np.delete(gradients, row, axis=0)) for row in range(count)] if count > 2 else []
-    spread = math.sqrt((count - 1) * statistics.pvariance(left)) if left else math.nan
-    return [of(gradients), spread]
+def squared_norm(products: np.ndarray) -> float:
+    """Of the expected gradient: products of different batches only, because the square of one has
+    its noise in it; not a number where that leaves nothing."""
+    count = len(products)
+    squared = float(products.sum() - np.trace(products)) / (count * (count - 1))
+    return squared if squared > 0 else math.nan
 
 
-def mean_and_error(values: Sequence[float]) -> list[float]:
-    """Mean and its standard error."""
-    return [statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))]
+def mean_cosine(products: Products) -> float:
+    """Of the expected gradients."""
+    norms = squared_norm(products.own) * squared_norm(products.reference)
+    return float(products.cross.mean()) / math.sqrt(norms)
 
 
-def compared(gradients: np.ndarray, reference: np.ndarray) -> dict[str, list[float]]:
-    """`[B, N]` gradients against the mean of `[R, N]` on-policy ones."""
-    towards = reference.mean(axis=0)
-    length = math.sqrt(squared_norm(reference))
+def norm_ratio(products: Products) -> float:
+    """Of the expected gradients."""
+    return math.sqrt(squared_norm(products.own) / squared_norm(products.reference))
 
-    def mean_cosine(some: np.ndarray) -> float:
-        norms = length * math.sqrt(squared_norm(some))
-        return float((some @ towards).mean()) / norms if norms else math.nan
 
-    def norm_ratio(some: np.ndarray) -> float:
-        return math.sqrt(squared_norm(some)) / length if length else math.nan
+def jackknife(of: Callable[[Products], float], products: Products) -> list[float]:
+    """An estimate and its standard error."""
+    variance = 0.0
+    for turn in (False, True):
+        side = products.turned() if turn else products
+        count = len(side.own)
+        left = [side.without(row) for row in range(count)]
+        values = [of(each.turned() if turn else each) for each in left]
+        variance += (count - 1) * float(np.var(values))
+    return [of(products), math.sqrt(variance)]
 
-    norms = np.linalg.norm(gradients, axis=1) * np.linalg.norm(towards)
+
+def compared(gradients: np.ndarray, reference: np.ndarray) -> dict[str, list[float | None]]:
+    """`[B, N]` gradients against `[R, N]` on-policy ones."""
+    products = Products(gradients @ gradients.T, gradients @ reference.T, reference @ reference.T)
+    norms = np.sqrt(np.diag(products.own) * products.reference.mean())
+    cosines = (products.cross.mean(axis=1) / norms).tolist()
+    found = {
+        "step_cosine": [statistics.fmean(cosines), statistics.stdev(cosines) / len(cosines) ** 0.5],
+        "mean_cosine": jackknife(mean_cosine, products),
+        "norm_ratio": jackknife(norm_ratio, products),
+    }
     return {
-        "step_cosine": mean_and_error((gradients @ towards / norms).tolist()),
-        "mean_cosine": jackknife(mean_cosine, gradients),
-        "norm_ratio": jackknife(norm_ratio, gradients),
+        name: [None if math.isnan(number) else round(number, 3) for number in numbers]
+        for name, numbers in found.items()
     }
 
 
@@ -244,10 +271,8 @@ def main() -> None:
         for method in METHODS if age else ("none",):
             own, logged = gradients(batches, method)
             by_age[age]["mismatch_kl"] = round(logged["mismatch_kl"], 5)
-            by_age[age][method] = {
-                name: [round(number, 3) for number in numbers]
-                for name, numbers in compared(own, reference).items()
-            } | {name: round(logged[name], 4) for name in SHARES}
+            shares = {name: round(logged[name], 4) for name in SHARES}
+            by_age[age][method] = compared(own, reference) | shares
         print(json.dumps({"k": age} | by_age[age]), file=sys.stderr, flush=True)
     print(
         json.dumps(

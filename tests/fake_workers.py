@@ -68,7 +68,7 @@ class FakeWorker:
         """Before each reply with rollouts."""
         self.bring_status = 200
         """What it answers to new weights."""
-        self._faults, self._at_once, self._port = faults, 0, 0
+        self._faults, self.at_once, self._port = faults, 0, 0
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -112,13 +112,13 @@ class FakeWorker:
         self, request: web.Request, body: dict[str, Any], prompt: list[int], how: dict[str, Any]
     ) -> web.StreamResponse:
         self.asked.append((tuple(prompt), how["seed"], how["n"]))
-        self._at_once += 1
-        self.most_at_once = max(self.most_at_once, self._at_once)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await asyncio.sleep(self.delay_s)
             return await self._fail_or_sample(request, body, prompt, how)
         finally:
-            self._at_once -= 1
+            self.at_once -= 1
 
     async def _fail_or_sample(
         self, request: web.Request, body: dict[str, Any], prompt: list[int], how: dict[str, Any]

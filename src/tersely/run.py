@@ -173,7 +173,9 @@ def _with_what_is_kept(error: RolloutError, policy: Policy, folder: Path) -> Rol
     """Keep the weights as they are: the workers are at fault, not what was learned so far."""
     kept = folder / "checkpoints" / "stopped"
     save_checkpoint(policy, kept)
-    return type(error)(f"{error} The policy as it was then is in {kept.resolve()}.")
+    return type(error)(
+        f"{str(error).rstrip('.')}. The policy as it was then is in {kept.resolve()}"
+    )
 
 
 def _train_shared(

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 from tersely.errors import TerselyError
@@ -40,15 +41,11 @@ def main(arguments: list[str]) -> None:
 def serve(options: ServeOptions) -> None:
     """Serve as `options` say; returns only by an exception."""
     model = checkpoint(options.model)
-    with serving_folder() as folder:
-        supervisor = Supervisor(options, model, folder)
-        try:
-            supervisor.start()
-            address = f"http://{reachable(options.host)}:{supervisor.port}"
-            print(f"{READY}[{address}]", flush=True)
-            supervisor.watch()
-        finally:
-            supervisor.stop()
+    with serving_folder() as folder, closing(Supervisor(options, model, folder)) as supervisor:
+        supervisor.start()
+        address = f"http://{reachable(options.host)}:{supervisor.port}"
+        print(f"{READY}[{address}]", flush=True)
+        supervisor.watch()
 
 
 def checkpoint(model: str) -> Path:

@@ -33,14 +33,14 @@ def vllm_python() -> str:
     return python
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def real_server(
     vllm_python: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., str]]:
     """`real_server(model_folder, **options)`: the address of a server for that checkpoint.
 
-    Started at its first use with these options of `LocalServer`, ended with the session; those
-    who ask for the same share it, weights and all. `name="..."` has one apart.
+    Started at its first use with these options of `LocalServer`, ended with the module; tests that
+    ask for the same share it, weights and all. `name="..."` has one apart.
     """
     started: dict[Any, LocalServer] = {}
     addresses: dict[Any, str] = {}

@@ -22,6 +22,7 @@ class Handler(BaseHTTPRequestHandler):
             "weights": weights,
         }
         self.send_response(200)
+        self.send_header("x-tersely-serve", os.environ["TERSELY_SERVE_IDENTITY"])
         self.end_headers()
         if self.path != "/health":
             self.wfile.write(json.dumps(said).encode())

@@ -44,11 +44,9 @@ def flags(installed: Installed, config: dict[str, Any], **options: Any) -> dict[
     return found
 
 
-def outer(installed: Installed, config: dict[str, Any], **options: Any) -> dict[str, str]:
+def outer(installed: Installed) -> dict[str, str]:
     return environment(
         installed,
-        config,
-        ServeOptions("m", **options),
         folder=Path("/serve"),
         outer={"PATH": "/bin", "PYTHONPATH": "/mine", "OMP_NUM_THREADS": "3"},
     )
@@ -108,7 +106,7 @@ def test_adapters_get_the_next_rank_that_vllm_knows(asked: int, given: str) -> N
 
 
 def test_the_environment_adds_to_the_users() -> None:
-    found = outer(CPU, QWEN2)
+    found = outer(CPU)
     assert "/serve/python:/mine" == found["PYTHONPATH"]
     assert ("/bin", "/serve") == (found["PATH"], found["TERSELY_SERVE_FOLDER"])
     assert "1" == found["VLLM_SERVER_DEV_MODE"] == found["VLLM_ALLOW_RUNTIME_LORA_UPDATING"]
@@ -116,19 +114,25 @@ def test_the_environment_adds_to_the_users() -> None:
 
 
 def test_threads_are_the_users_choice() -> None:
-    assert "3" == outer(CPU, QWEN2)["OMP_NUM_THREADS"]
-    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in outer(CUDA, QWEN2)
+    assert ("3", "PASSIVE") == (outer(CPU)["OMP_NUM_THREADS"], outer(CPU)["OMP_WAIT_POLICY"])
+    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in outer(CUDA)
 
 
 def test_the_kv_cache_holds_32_sequences_or_4_gb() -> None:
     """A token takes 2 (key, value) x 24 layers x 2 heads x 64 dimensions x 4 bytes = 24576 bytes.
-    32 sequences of 1024 tokens take 0.75 GiB, of 4096 tokens 3 GiB, of 8192 tokens 6 GiB; and one
-    sequence of 200,000 tokens takes 4.6 GiB, below which nothing would run."""
-    caches = [
-        outer(CPU, {**QWEN2, "max_position_embeddings": 200_000}, context=context)
-        for context in (1024, 4096, 8192, 200_000)
-    ]
-    assert ["1", "3", "4", "5"] == [cache["VLLM_CPU_KVCACHE_SPACE"] for cache in caches]
+    32 sequences of 100 tokens take 75 MiB, below the least; of 1024 tokens 768 MiB, of 4096
+    tokens 3 GiB, of 8192 tokens 6 GiB, above the most; and one sequence of 200,000 tokens takes
+    4,915,200,000 bytes, without which it could not be sampled."""
+    long = {**QWEN2, "max_position_embeddings": 200_000}
+    expected = {
+        100: 256 << 20,
+        1024: 768 << 20,
+        4096: 3 << 30,
+        8192: 4 << 30,
+        200_000: 4_915_200_000,
+    }
+    for context, size in expected.items():
+        assert str(size) == flags(CPU, long, context=context)["--kv-cache-memory-bytes"]
 
 
 def test_heads_that_a_cpu_has_no_kernel_for_are_refused() -> None:

@@ -147,10 +147,20 @@ def test_an_adapter_that_is_not_there_is_a_fault(published: Published) -> None:
         deliver(worker, published, LoadAdapter)
 
 
-def test_adapters_that_do_not_fit_the_server_are_of_no_use(published: Published) -> None:
-    refused = Refused(URL, "LoRA rank 64 is greater than max_lora_rank 16")
-    with pytest.raises(SyncNotApplied, match=r"rank 64 .*lora_rank=N"):
-        deliver(Answering(ADAPTER | {"/v1/load_lora_adapter": refused}), published, LoadAdapter)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Refused(URL, "answered 400: no such module"),
+        NotFound(URL, "answered 404"),
+        WorkerFault(URL, "answered 500: LoRA rank 64 is greater than max_lora_rank 16"),
+    ],
+)
+def test_adapters_that_do_not_fit_the_server_are_of_no_use(
+    published: Published, fault: WorkerFault
+) -> None:
+    worker = Answering(ADAPTER | {"/v1/load_lora_adapter": fault, "/v1/models": {"data": []}})
+    with pytest.raises(SyncNotApplied, match=rf"{fault.what}.*lora_rank=N"):
+        deliver(worker, published, LoadAdapter)
 
 
 def test_other_weights_beside_the_adapters_are_replaced_first(published: Published) -> None:

@@ -40,7 +40,7 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     write_safetensors(weights, folder / "model.safetensors")
     (folder / "model.safetensors.index.json").write_text("{}")
     (folder / "config.json").write_text("{}")
-    monkeypatch.setattr(extension, "repack_tied_heads", lambda model: 0)
+    monkeypatch.setattr(extension, "renew_tied_heads", lambda model: 0)
     return StandIn(folder)
 
 

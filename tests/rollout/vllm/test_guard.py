@@ -60,6 +60,13 @@ def test_every_path_but_health_is_guarded() -> None:
         assert 401 == answers(request(path))[0]["status"], path
 
 
+def test_health_says_which_start_of_a_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing else does."""
+    monkeypatch.setenv("TERSELY_SERVE_IDENTITY", "0123abcd")
+    assert [(b"x-tersely-serve", b"0123abcd")] == answers(request("/health"))[0]["headers"]
+    assert "headers" not in answers(request("/v1/models"))[0]
+
+
 @pytest.mark.usefixtures("token")
 def test_a_websocket_is_closed() -> None:
     scope = {"type": "websocket", "path": "/v1/realtime", "headers": []}

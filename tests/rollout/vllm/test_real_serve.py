@@ -17,7 +17,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from tersely.policy.load import TINY, load_policy
+from tersely.policy.load import load_policy
 
 
 def call(url: str, path: str, body: Any = None, token: str = "") -> Any:
@@ -67,7 +67,7 @@ def test_logprobs_are_the_policys_in_any_company(
     gives what it gives alone, with the log-probabilities that MLX computes: float32 on both
     sides."""
     folder = hub_checkpoint(architecture)
-    url, policy = real_server(folder), load_policy(folder)
+    url, policy = real_server(folder, lora_rank=8), load_policy(folder)
     prompts = [[5 + (seed * 31 + place * 7) % 2000 for place in range(900)] for seed in range(24)]
 
     def sampled(seed: int) -> tuple[list[int], list[float]]:
@@ -88,13 +88,15 @@ def test_logprobs_are_the_policys_in_any_company(
             assert expected[place, token].item() == pytest.approx(logprobs[place], abs=1e-4)
 
 
-def test_logprobs_are_those_of_the_temperature(real_server: Callable[..., str]) -> None:
+def test_logprobs_are_those_of_the_temperature(
+    real_server: Callable[..., str], hub_checkpoint: Callable[[str], Path]
+) -> None:
     """The two likeliest tokens of one place have logits l1 and l2, and
     log p1 - log p2 = (l1 - l2) / T: four times as much at T = 0.25 as at 1."""
-    url = real_server(TINY, lora_rank=16)
+    url = real_server(hub_checkpoint("qwen2"), lora_rank=8)
 
     def difference(temperature: float) -> float:
-        parameters = {"temperature": temperature, "max_tokens": 1, "logprobs": 2, "seed": 1}
+        parameters = {"temperature": temperature, "max_tokens": 1, "logprobs": 5, "seed": 1}
         body = {"model": "policy", "token_ids": [5, 6, 7], "sampling_params": parameters}
         reply = call(url, "/inference/v1/generate", body)
         likeliest = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
@@ -104,11 +106,14 @@ def test_logprobs_are_those_of_the_temperature(real_server: Callable[..., str]) 
     assert 4 * difference(1.0) == pytest.approx(difference(0.25), rel=1e-3)
 
 
-def test_the_worker_side_answers(real_server: Callable[..., str]) -> None:
-    url = real_server(TINY, lora_rank=16)
+def test_the_worker_side_answers(
+    real_server: Callable[..., str], hub_checkpoint: Callable[[str], Path]
+) -> None:
+    folder = hub_checkpoint("qwen2")
+    url = real_server(folder, lora_rank=8)
     said = call(url, "/collective_rpc", {"method": "tersely_describe"})["results"][0]
-    assert (str(TINY), "float32", 1024) == (said["model"], said["dtype"], said["max_model_len"])
-    assert 16 == said["max_lora_rank"]
+    assert (str(folder), "float32", 1024) == (said["model"], said["dtype"], said["max_model_len"])
+    assert 8 == said["max_lora_rank"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")

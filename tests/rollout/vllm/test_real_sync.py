@@ -10,7 +10,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from mlx.utils import tree_map_with_path
+from mlx.utils import tree_flatten, tree_map_with_path
 
 from tersely.errors import SyncNotApplied
 from tersely.policy.load import TINY, Policy, load_policy
@@ -23,6 +23,8 @@ from tersely.rollout.vllm.synchronise import Synchroniser
 from tersely.rollout.vllm.worker import Worker
 
 CLOSE = 1e-4
+LORA_RANK = 16
+"""What servers have room for."""
 TEMPERATURE = 0.7
 SHARE = Share(group=0, first=0, count=4, prompt=tuple(range(300, 320)), seed=5)
 
@@ -78,11 +80,10 @@ def changed(policy: Policy, seed: int) -> Any:
     """Other parameters, where the policy trains any: so far off that a worker with weights of
     the version before cannot pass for one with these."""
     mx.random.seed(seed)
-    adapters = "lora" in str(policy.model)
+    trained = dict(tree_flatten(policy.model.trainable_parameters()))
 
     def moved(name: str, array: mx.array) -> mx.array:
-        trained = ".lora_" in name if adapters else True
-        return array + 0.05 * mx.random.normal(array.shape) if trained else array
+        return array + 0.05 * mx.random.normal(array.shape) if name in trained else array
 
     parameters = tree_map_with_path(moved, policy.parameters())
     mx.eval(parameters)
@@ -108,17 +109,17 @@ async def brings_several(trainer: Trainer) -> None:
         assert await trainer.apart(published) < CLOSE
 
 
-@pytest.fixture(params=["qwen2", "lfm2"])
+@pytest.fixture(params=["embedded", "lfm2"])
 def folder(request: pytest.FixtureRequest, hub_checkpoint: Callable[[str], Path]) -> Path:
-    """A checkpoint of each architecture."""
-    return hub_checkpoint(request.param)
+    """A checkpoint of each architecture: the embedded one is a Qwen2."""
+    return TINY if request.param == "embedded" else hub_checkpoint(request.param)
 
 
 @pytest.mark.parametrize("shares_disk", [True, False])
 def test_all_weights(real_server: RealServer, folder: Path, shares_disk: bool) -> None:
     """By path and over HTTP, several versions one after the other; the embedding is the LM head
     too, which vLLM on a CPU would leave as it was."""
-    url = real_server(folder, lora_rank=8)
+    url = real_server(folder, lora_rank=LORA_RANK)
     trainer = Trainer(load_policy(folder), url, Sync.reload, shares_disk=shares_disk)
     with_trainer(trainer, brings_several)
 
@@ -129,7 +130,9 @@ def test_adapters(real_server: RealServer, folder: Path, shares_disk: bool) -> N
     policy = load_policy(folder)
     policy.model.update(changed(policy, 99))
     policy.attach(LoraConfig(rank=8, scale=4.0), seed=1)
-    trainer = Trainer(policy, real_server(folder, lora_rank=8), Sync.lora, shares_disk=shares_disk)
+    trainer = Trainer(
+        policy, real_server(folder, lora_rank=LORA_RANK), Sync.lora, shares_disk=shares_disk
+    )
     with_trainer(trainer, brings_several)
 
 
@@ -137,12 +140,7 @@ def test_adapters_added_to_the_weights(real_server: RealServer, folder: Path) ->
     """tuning=lora goes with rollout.sync=reload too."""
     policy = load_policy(folder)
     policy.attach(LoraConfig(rank=8, scale=4.0), seed=1)
-    trainer = Trainer(policy, real_server(folder, lora_rank=8), Sync.reload)
-    with_trainer(trainer, brings_several)
-
-
-def test_the_embedded_model(real_server: RealServer) -> None:
-    trainer = Trainer(load_policy(TINY), real_server(TINY), Sync.reload)
+    trainer = Trainer(policy, real_server(folder, lora_rank=LORA_RANK), Sync.reload)
     with_trainer(trainer, brings_several)
 
 
@@ -160,14 +158,16 @@ def test_a_damaged_file_leaves_the_old_weights_answering(real_server: RealServer
             await trainer.sync.bring(trainer.worker, new)
         assert await trainer.apart(old) < CLOSE
 
-    with_trainer(Trainer(load_policy(TINY), real_server(TINY), Sync.reload), do)
+    with_trainer(
+        Trainer(load_policy(TINY), real_server(TINY, lora_rank=LORA_RANK), Sync.reload), do
+    )
 
 
 def test_another_architecture_is_found_out_before_it_does_harm(
     real_server: RealServer, checkpoint: Callable[[str], Path]
 ) -> None:
     """The worker goes on with the weights that it has."""
-    url = real_server(TINY)
+    url = real_server(TINY, lora_rank=LORA_RANK)
 
     async def refused(trainer: Trainer) -> None:
         with pytest.raises(SyncNotApplied, match=f"{url} serves another model"):
@@ -179,7 +179,7 @@ def test_another_architecture_is_found_out_before_it_does_harm(
 
 def test_another_trainer_at_the_same_worker_is_found_out(real_server: RealServer) -> None:
     """Here it has given the worker other weights under this trainer's tag."""
-    url = real_server(TINY)
+    url = real_server(TINY, lora_rank=LORA_RANK)
 
     async def do(trainer: Trainer) -> None:
         mine = trainer.write()
@@ -201,13 +201,15 @@ def test_another_trainer_at_the_same_worker_is_found_out(real_server: RealServer
 
 def test_a_worker_without_room_for_adapters_is_named(real_server: RealServer) -> None:
     policy = load_policy(TINY)
-    policy.attach(LoraConfig(rank=8), seed=1)
+    policy.attach(LoraConfig(rank=2 * LORA_RANK), seed=1)
 
     async def do(trainer: Trainer) -> None:
-        with pytest.raises(SyncNotApplied, match=r"does not take an adapter .*lora_rank=N"):
+        with pytest.raises(
+            SyncNotApplied, match=r"does not take an adapter .*rank 32 .*lora_rank=N"
+        ):
             await trainer.sync.bring(trainer.worker, trainer.write())
 
-    with_trainer(Trainer(policy, real_server(TINY), Sync.lora), do)
+    with_trainer(Trainer(policy, real_server(TINY, lora_rank=LORA_RANK), Sync.lora), do)
 
 
 def test_a_restart(real_server: RealServer) -> None:

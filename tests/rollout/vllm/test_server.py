@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tersely.errors import RolloutError
-from tersely.rollout.vllm.process import healthy
+from tersely.rollout.vllm.process import health
 from tersely.rollout.vllm.server import LocalServer
 
 
@@ -32,7 +32,7 @@ def test_the_address_is_that_of_a_server_which_answers(
 
 PARENT = """
 import pathlib, sys, time
-from tersely.rollout.vllm.process import healthy
+from tersely.rollout.vllm.process import health
 from tersely.rollout.vllm.server import LocalServer
 print(LocalServer(pathlib.Path(sys.argv[1]), python=sys.argv[2],
                   log_folder=pathlib.Path(sys.argv[3])).start(), flush=True)
@@ -52,10 +52,10 @@ def test_a_run_that_is_killed_leaves_no_server(
     ) as parent:
         assert parent.stdout is not None
         host, port = parent.stdout.readline().strip().removeprefix("http://").split(":")
-        assert healthy(host, int(port))
+        assert health(host, int(port))
         parent.kill()
     deadline = time.monotonic() + 30
-    while healthy(host, int(port)) or list(tmp_path.glob("tersely-serve-*")):
+    while health(host, int(port)) or list(tmp_path.glob("tersely-serve-*")):
         assert time.monotonic() < deadline, "the server is there 30 s after its run was killed"
         time.sleep(0.05)
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +18,7 @@ from tersely.errors import ConfigError, RolloutError
 from tersely.rollout.vllm import supervise
 from tersely.rollout.vllm.options import ServeOptions
 from tersely.rollout.vllm.server import LocalServer
-from tersely.rollout.vllm.supervise import Supervisor, free_port
+from tersely.rollout.vllm.supervise import Supervisor, reserve
 
 
 def ask(url: str) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def test_one_that_keeps_ending_is_given_up(
     supervisor.start()
     with pytest.raises(RolloutError, match=r"ended 5 times.*vllm-\d+\.log"):
         supervisor.watch()
-    supervisor.stop()
+    supervisor.close()
     assert 5 == len(starts)
 
 
@@ -134,9 +135,19 @@ def test_a_port_in_use_is_said_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port={port} on host=127.0.0.1 cannot be had"):
-            free_port("127.0.0.1", port)
+            reserve("127.0.0.1", port)
 
 
-def test_port_0_is_a_free_one() -> None:
-    port = free_port("127.0.0.1", 0)
-    assert port == free_port("127.0.0.1", port)
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a port cannot be kept for a child")
+def test_a_reserved_port_is_there_for_the_server_alone() -> None:
+    """Who asks for any free port gets another; who asks for this one by number can have it."""
+    with reserve("127.0.0.1", 0) as reservation:
+        address = reservation.getsockname()
+        others = []
+        for _ in range(50):
+            with reserve("127.0.0.1", 0) as other:
+                others.append(other.getsockname())
+        assert address not in others
+        with socket.create_server(address) as server:
+            socket.create_connection(address).close()
+            server.accept()[0].close()

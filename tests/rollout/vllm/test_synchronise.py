@@ -107,13 +107,16 @@ def test_a_fault_is_left_to_the_fleet(policy: Policy, tmp_path: Path) -> None:
         bring(policy, tmp_path, Probed(WorkerFault(URL, "gone")), own=-1.0)
 
 
-def test_the_probe_is_short_and_always_the_same(policy: Policy, tmp_path: Path) -> None:
+def test_the_probe_is_short_and_another_one_the_second_time(policy: Policy, tmp_path: Path) -> None:
+    """In low precision one completion may be off by chance."""
     worker = Probed(-1.5, -1.0)
     bring(policy, tmp_path, worker, own=-1.0)
 
-    assert worker.shares[0] == worker.shares[1]
-    assert 1 == worker.shares[0].count
-    assert 0 < len(worker.shares[0].prompt) + TOKENS <= 32
+    first, second = worker.shares
+    assert first.seed != second.seed
+    assert first.prompt == second.prompt
+    assert 1 == first.count
+    assert 0 < len(first.prompt) + TOKENS <= 32
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_share_is_sampled_with_consecutive_seeds(dialect: Dialect) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (Fault.killed, "could not be reached"),
+        (Fault.killed, "gave no answer"),
         (Fault.slow, "did not answer within 0.2 seconds"),
         (Fault.unavailable, "answered 503 Service Unavailable: overloaded"),
         (Fault.cut_off, "did not answer in JSON"),
@@ -73,7 +73,7 @@ def test_a_share_is_sampled_with_consecutive_seeds(dialect: Dialect) -> None:
 )
 def test_a_failure_is_a_fault_of_the_worker(dialect: Dialect, fault: Fault, said: str) -> None:
     with pytest.raises(WorkerFault, match=said) as caught:
-        sampled_by(FakeWorker(lambda: fault), dialect, timeout_s=0.2)
+        sampled_by(FakeWorker(lambda: fault), dialect, timeout_s=0.2 if fault is Fault.slow else 10)
     assert WorkerFault is type(caught.value)
 
 
@@ -84,15 +84,11 @@ def test_a_request_that_will_never_be_taken_is_refused(dialect: Dialect) -> None
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-@pytest.mark.parametrize("fault", [None, Fault.stale, Fault.gone])
-def test_other_weights_are_a_wrong_version(dialect: Dialect, fault: Fault | None) -> None:
-    """Whether the server says so by token, by the model's name, or by not knowing the name."""
-    with pytest.raises(WrongVersion, match="run-9"):
-        if dialect is Dialect.named and fault is not Fault.stale:
-            pytest.skip("seen in test_a_name_that_a_server_does_not_have")
-        fake = FakeWorker(lambda: fault)
-        if fault is Fault.stale:
-            fake.tag = "run-9"
+def test_other_weights_are_a_wrong_version(dialect: Dialect) -> None:
+    """Whether the server says so by token or by the name of the model."""
+    fake = FakeWorker(lambda: Fault.stale)
+    fake.tag = "run-9"
+    with pytest.raises(WrongVersion, match="'stale' instead of 'run-9'"):
         sampled_by(fake, dialect, tag="run-9")
 
 
@@ -112,7 +108,7 @@ def test_a_worker_that_is_not_there_is_a_fault() -> None:
         finally:
             await worker.close()
 
-    with pytest.raises(WorkerFault, match="/health could not be reached"):
+    with pytest.raises(WorkerFault, match="/health gave no answer"):
         asyncio.run(ask())
 
 
@@ -199,7 +195,7 @@ def test_a_call_can_have_a_deadline_of_its_own() -> None:
         await asyncio.sleep(3600)
         return web.Response()
 
-    with pytest.raises(WorkerFault, match="/path did not answer within 0.1 seconds"):
+    with pytest.raises(WorkerFault, match=r"/path did not answer within 0\.1 seconds"):
         answered_by(slow, timeout_s=0.1)
 
 

@@ -114,15 +114,10 @@ class LoadAdapter:
         body = {"lora_name": published.tag, "lora_path": path, "load_inplace": True}
         try:
             await worker.call("/v1/load_lora_adapter", body)
-        except (NotFound, Refused) as fault:
-            raise SyncNotApplied(
-                f"{worker.url} does not take an adapter ({fault.what}); {SERVE} lora_rank=N, N "
-                "being the trainer's tuning.rank"
-            ) from None
-        except WorkerFault:
-            # Also for success, of which vLLM tells in plain text.
+        except WorkerFault as fault:
+            # Also raised for success, of which vLLM tells in plain text.
             if published.tag not in await served_names(worker):
-                raise
+                raise _told_apart(worker, fault) from None
         await self._unload_older(worker, published)
 
     async def _bring_base(self, worker: Worker, base: Published) -> None:
@@ -182,6 +177,17 @@ class Restart:
                     worker.url, f"it came back with {', '.join(names)} and not {published.tag}"
                 )
         raise WorkerFault(worker.url, f"it was not back within {RESTART_S:.0f} seconds")
+
+
+def _told_apart(worker: Worker, fault: WorkerFault) -> Exception:
+    """`fault`, or what it means if it is about what the server was started with."""
+    # vLLM refuses some adapters with a 400, others (LoRA is off, a rank too high) with a 500.
+    if isinstance(fault, (NotFound, Refused)) or "LoRA " in fault.what:
+        return SyncNotApplied(
+            f"{worker.url} does not take an adapter ({fault.what}); {SERVE} lora_rank=N, N being "
+            "the trainer's tuning.rank"
+        )
+    return fault
 
 
 async def served_names(worker: Worker) -> list[str]:

@@ -19,10 +19,15 @@ class Probe:
         self._prompt, self._temperature = tuple(prompt), temperature
         self._scoring = ThreadPoolExecutor(1, thread_name_prefix="probe")
 
-    async def difference(self, worker: Worker, published: Published, dialect: Dialect) -> float:
+    async def difference(
+        self, worker: Worker, published: Published, dialect: Dialect, *, seed: int
+    ) -> float:
         """Mean absolute difference of the worker's log-probabilities and the trainer's, in nats
-        a token. Raises `WorkerFault`; `WrongVersion` where the worker has other weights."""
-        share = Share(group=0, first=0, count=1, prompt=self._prompt, seed=published.version)
+        a token; each `seed` is another completion.
+
+        Raises `WorkerFault`; `WrongVersion` where the worker has other weights.
+        """
+        share = Share(group=0, first=0, count=1, prompt=self._prompt, seed=seed)
         # Without tokens to stop at, because one token alone would say little.
         sampling = Sampling(TOKENS, self._temperature, stop_token_ids=())
         (completion,) = await worker.sample(share, sampling, tag=published.tag, dialect=dialect)

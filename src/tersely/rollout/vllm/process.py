@@ -4,6 +4,7 @@ import http.client
 import logging
 import os
 import re
+import secrets
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ LINE_EVERY_S = 10.0
 GRACE_S = 15.0
 """Seconds that a server has to end by itself."""
 
+IDENTITY_VARIABLE = "TERSELY_SERVE_IDENTITY"
 PREFIX = re.compile(r"^\([^)]*pid=\d+\) |^(DEBUG|INFO|WARNING|ERROR) [\d-]+ [\d:]+ \[[^]]*\] ")
 """What vLLM puts before a line: the process, then level, time and place."""
 FAILURE = re.compile(r"^([\w.]*(Error|Exception)\b|.*: error: )")
@@ -47,13 +49,14 @@ class ServerProcess:
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log_file: Path
     ) -> None:
+        self._identity = secrets.token_hex(8)
         log_file.parent.mkdir(parents=True, exist_ok=True)
         self._log_file = log_file
         self._log_begin = log_file.stat().st_size if log_file.exists() else 0
         with log_file.open("a") as output:
             self._process = subprocess.Popen(
                 keeper_command(command, GRACE_S),
-                env=environment,
+                env={**environment, IDENTITY_VARIABLE: self._identity},
                 cwd=folder,  # not the user's: Python would import what lies there
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -70,9 +73,15 @@ class ServerProcess:
         end(self._process, GRACE_S)
 
     def wait_until_healthy(self, host: str, port: int, timeout_s: float) -> None:
-        """Return as soon as it answers. Raises `RolloutError` with what its log says."""
+        """Return as soon as it answers. Raises `RolloutError` with what its log says, or where
+        another server answers."""
         began = said = time.monotonic()
-        while not healthy(host, port):
+        while (identity := health(host, port)) != self._identity:
+            if identity is not None:
+                raise RolloutError(
+                    f"another server answers on port {port} of {host}, with other weights; stop "
+                    "it, or set another port"
+                )
             now = time.monotonic()
             if self.exit_code() is not None:
                 raise RolloutError(f"the server ended while it was starting: {self.last_words()}")
@@ -112,14 +121,16 @@ def failures(lines: Sequence[str]) -> list[str]:
     return telling[:3] or bare[-1:]
 
 
-def healthy(host: str, port: int) -> bool:
-    """Whether a server there says that it can be used."""
+def health(host: str, port: int) -> str | None:
+    """Which start of a server it is that can be used there, "" for one that was not started here;
+    None if there is none that can."""
     # Not urllib, which would ask a proxy for it.
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         connection.request("GET", "/health")
-        return connection.getresponse().status == 200
+        reply = connection.getresponse()
+        return reply.headers.get("x-tersely-serve", "") if reply.status == 200 else None
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()

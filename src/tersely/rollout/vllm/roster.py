@@ -86,6 +86,7 @@ class Roster:
         Raises `SyncNotApplied` if a worker does not take the first weights of all, or if it does
         not take later ones and nobody is left.
         """
+        self._raise_if_ended()
         self._current = published
         bringing = {self.start(self._bring_current(member)): member for member in self.live}
         waiting = set(bringing)

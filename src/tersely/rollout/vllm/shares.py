@@ -1,12 +1,13 @@
 """Which worker is asked for which rollouts of a group."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from tersely.rollout.vllm.records import Share
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True)
+class Request:
     """A group to sample."""
 
     prompt: tuple[int, ...]

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -54,7 +55,10 @@ class Supervisor:
         self._config = read_config(model)
         self._installed = ask(options.python)
         check(self._config, options, self._installed.platform)
-        self.port = free_port(options.host, options.port)
+        self._reservation = reserve(options.host, options.port)
+        self.port = int(self._reservation.getsockname()[1])
+        if sys.platform != "linux":
+            self._reservation.close()  # or the server could not have it
         self._log_file = Path(options.log_folder).absolute() / f"vllm-{self.port}.log"
         _copy_worker_side(folder)
         self._process: ServerProcess | None = None
@@ -83,8 +87,12 @@ class Supervisor:
             elif time.monotonic() - self._ready > SETTLED_S:
                 self._deaths = 0
 
-    def stop(self) -> None:
-        """End the server, if there is one."""
+    def close(self) -> None:
+        """End the server, if there is one, and give back its port."""
+        self._stop()
+        self._reservation.close()
+
+    def _stop(self) -> None:
         if self._process is not None:
             self._process.stop()
             self._process = None
@@ -100,7 +108,7 @@ class Supervisor:
                 name=wanted.name,
                 port=self.port,
             ),
-            environment(installed, self._config, options, folder=self._folder, outer=os.environ),
+            environment(installed, folder=self._folder, outer=os.environ),
             self._folder,
             self._log_file,
         )
@@ -112,18 +120,18 @@ class Supervisor:
     def _restart_with(self, wanted: Wanted) -> None:
         log.info("starting the server again with %s", wanted.name)
         time.sleep(ANSWERING_S)
-        self.stop()
+        self._stop()
         try:
             self._start(wanted)
         except RolloutError as error:
             log.warning("%s cannot be served: %s", wanted.name, error)
-            self.stop()
+            self._stop()
 
     def _revive(self) -> None:
         if self._process is not None:
             log.warning("the server ended: %s", self._process.last_words())
         while True:
-            self.stop()
+            self._stop()
             self._deaths += 1
             if self._deaths >= DEATHS:
                 raise RolloutError(
@@ -159,20 +167,24 @@ def serving_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def free_port(host: str, port: int) -> int:
-    """`port`, or a free one if that is 0. Raises `ConfigError` where it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        # As the server does: a port whose last user has just gone can be had.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(
-                f"port={port} on host={host} cannot be had ({error.strerror}); another server "
-                "may be using it; set another port, or port=0 for a free one"
-            ) from error
-        return int(probe.getsockname()[1])
+def reserve(host: str, port: int) -> socket.socket:
+    """A socket that has `port`, or a free one if that is 0. Raises `ConfigError` where it cannot
+    be had.
+
+    On Linux nobody else is given it as a free one while the socket is open, and a server that asks
+    for it by number still gets it, because it sets SO_REUSEADDR too.
+    """
+    reservation = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        reservation.bind((host, port))
+    except OSError as error:
+        reservation.close()
+        raise ConfigError(
+            f"port={port} on host={host} cannot be had ({error.strerror}); another server may be "
+            "using it; set another port, or port=0 for a free one"
+        ) from error
+    return reservation
 
 
 def own_address(host: str) -> str:

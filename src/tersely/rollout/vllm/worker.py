@@ -97,7 +97,7 @@ class Worker:
             ) from None
         except (aiohttp.ClientError, OSError) as error:
             cause = f"{type(error).__name__}: {error}".rstrip(": ")
-            raise WorkerFault(self.url, f"{path} could not be reached ({cause})") from None
+            raise WorkerFault(self.url, f"{path} gave no answer ({cause})") from None
         if 200 <= status < 300:
             return raw
         kind = Refused if status in REFUSED else NotFound if status == 404 else WorkerFault

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .fetching import Source, fetched, kept
-from .tensors import Misfit, check_fits, repack_tied_heads, shapes_in, tensors_in
+from .tensors import Misfit, check_fits, renew_tied_heads, shapes_in, tensors_in
 
 FOLDER_VARIABLE = "TERSELY_SERVE_FOLDER"
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth"}
@@ -54,7 +54,7 @@ class WeightReceiver:
                 seconds["fetch"] = time.perf_counter() - began
                 touched = True
                 self.reload_weights(weights_iterator=tensors_in(files))  # type: ignore[attr-defined]
-            repack_tied_heads(self.model_runner.get_model())
+            renew_tied_heads(self.model_runner.get_model())
             seconds["load"] = time.perf_counter() - began - seconds["fetch"]
             problem, misfit = None, False
         except Exception as error:  # whatever it is, the trainer needs to know about `touched`

@@ -59,29 +59,25 @@ def check_fits(shapes: Shapes, model: Path) -> None:
         )
 
 
-def repack_tied_heads(model: Any) -> int:
-    """Pack the LM heads again that share the embedding's matrix; how many there are.
+def renew_tied_heads(model: Any) -> int:
+    """Let LM heads that share the embedding's matrix compute with the new one; how many there are.
 
     On a CPU, vLLM 0.32 computes products with a packed copy of each matrix, which a reload makes
-    anew where it loads a tensor. A tied head is loaded none and keeps the packed old matrix.
+    anew where it loads a tensor. A tied head is loaded none and keeps the packed old matrix. The
+    embedding has a packed copy too, which nothing uses: the head takes that one.
     """
-    from vllm.platforms import current_platform  # type: ignore[import-not-found]
-
-    if not current_platform.is_cpu():
-        return 0
-    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm  # type: ignore[import-not-found]
     from vllm.model_executor.layers.vocab_parallel_embedding import (  # type: ignore[import-not-found]
         ParallelLMHead,
         VocabParallelEmbedding,
     )
 
-    embeddings = [each for each in model.modules() if isinstance(each, VocabParallelEmbedding)]
-    shared = {each.weight.data_ptr() for each in embeddings if not isinstance(each, ParallelLMHead)}
-    tied = [
-        each
-        for each in embeddings
-        if isinstance(each, ParallelLMHead) and each.weight.data_ptr() in shared
-    ]
-    for head in tied:
-        dispatch_cpu_unquantized_gemm(head, remove_weight=False)
-    return len(tied)
+    layers = [each for each in model.modules() if isinstance(each, VocabParallelEmbedding)]
+    heads = [each for each in layers if isinstance(each, ParallelLMHead)]
+    renewed = 0
+    for embedding in layers:
+        for head in heads:
+            tied = head is not embedding and head.weight.data_ptr() == embedding.weight.data_ptr()
+            if tied and hasattr(embedding, "cpu_linear"):
+                head.cpu_linear = embedding.cpu_linear
+                renewed += 1
+    return renewed

@@ -1,0 +1,59 @@
+"""What `rollout=vllm` refuses before a run begins."""
+
+from typing import Any
+
+import pytest
+
+from tersely.errors import ConfigError
+from tersely.policy.tuning import FullConfig, LoraConfig
+from tersely.rollout.vllm.config import Sync, VllmConfig, VllmLocalConfig
+
+HERE = "http://127.0.0.1:8000"
+
+
+def config(**changes: Any) -> VllmConfig:
+    return VllmConfig(**({"workers": [HERE]} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"workers": []}, r"rollout.workers is empty; start one with `python -m tersely.rollout"),
+        ({"workers": ["127.0.0.1:8000"]}, r"'127.0.0.1:8000', which is no address .* http://HOST"),
+        ({"workers": ["http://a/v1"], "publish_folder": "x"}, r"'http://a/v1', which is no addr"),
+        ({"workers": [HERE, HERE + "/"]}, r"names a worker twice"),
+        ({"top_p": 0.9}, r"rollout.top_p=0.9 cannot be had from vLLM"),
+        ({"timeout_s": 0.0}, r"rollout.timeout_s must be above 0"),
+        ({"patience_s": float("inf")}, r"rollout.patience_s must be above 0"),
+        ({"probe_tolerance": 0.0}, r"rollout.probe_tolerance must be above 0"),
+        ({"requests_per_worker": 0}, r"rollout.requests_per_worker must be at least 1"),
+        ({"publish_port": 65536}, r"rollout.publish_port must lie in 0 to 65535"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        config(**changes)
+
+
+def test_a_worker_elsewhere_needs_an_address_that_it_can_reach() -> None:
+    """Or a folder that it sees; what listens on loopback alone is of no use to it."""
+    mixed = [HERE, "http://mini-2.local:8000"]
+    with pytest.raises(ConfigError, match=r"http://mini-2\.local:8000 is another machine.*0\.0\.0"):
+        config(workers=mixed)
+    config(workers=mixed, publish_host="0.0.0.0")
+    config(workers=mixed, publish_host="192.168.1.2")
+    config(workers=mixed, publish_folder="/mnt/both")
+    config(workers=[HERE, "http://localhost:8001", "http://[::1]:8002"])
+
+
+def test_a_slash_at_the_end_of_an_address_is_dropped() -> None:
+    assert [HERE] == config(workers=[HERE + "/"]).workers
+
+
+def test_adapters_are_published_only_where_there_are_some() -> None:
+    with pytest.raises(ConfigError, match=r"tuning=full trains none; set tuning=lora"):
+        config(sync=Sync.lora).check(FullConfig())
+    config(sync=Sync.lora).check(LoraConfig())
+    config(sync=Sync.reload).check(LoraConfig())
+    with pytest.raises(ConfigError, match="trains none"):
+        VllmLocalConfig(sync=Sync.lora).check(FullConfig())
