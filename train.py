@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from tersely.config import help_text, load, register, resolved_yaml
+from tersely.config import load, register, resolved_yaml
 from tersely.job import perform, recorded
 from tersely.launch import current_job, guarded, mendable
 
@@ -19,4 +19,4 @@ def main(tree: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    guarded(main, help_text())
+    guarded(main)

@@ -50,13 +50,13 @@ from tersely.rewards.mixture import Mixture  # noqa: E402
 from tersely.rewards.rouge import RougeConfig  # noqa: E402
 from tersely.rollout.local import LocalConfig  # noqa: E402
 from tersely.rollout.sampler import RolloutConfig, Sampler, Snapshot  # noqa: E402
-from tersely.rollout.vllm.fleet import Fleet  # noqa: E402
+from tersely.rollout.vllm.fleet.fleet import Fleet  # noqa: E402
+from tersely.rollout.vllm.fleet.replies import Dialect  # noqa: E402
+from tersely.rollout.vllm.fleet.roster import Waits  # noqa: E402
+from tersely.rollout.vllm.fleet.shares import Request  # noqa: E402
+from tersely.rollout.vllm.fleet.worker import Worker  # noqa: E402
 from tersely.rollout.vllm.loop import LoopThread  # noqa: E402
 from tersely.rollout.vllm.records import Published, Sampling  # noqa: E402
-from tersely.rollout.vllm.replies import Dialect  # noqa: E402
-from tersely.rollout.vllm.roster import Waits  # noqa: E402
-from tersely.rollout.vllm.shares import Request  # noqa: E402
-from tersely.rollout.vllm.worker import Worker  # noqa: E402
 from tersely.training.config import TrainerConfig  # noqa: E402
 from tersely.training.trainer import train  # noqa: E402
 

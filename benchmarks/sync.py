@@ -43,11 +43,11 @@ from mlx_lm.models import qwen2  # noqa: E402
 from tersely.policy.load import TINY, Policy, load_policy  # noqa: E402
 from tersely.rollout.sampler import Snapshot  # noqa: E402
 from tersely.rollout.vllm.config import Sync, VllmConfig  # noqa: E402
-from tersely.rollout.vllm.options import PYTHON_VARIABLE  # noqa: E402
+from tersely.rollout.vllm.fleet.worker import Worker  # noqa: E402
+from tersely.rollout.vllm.publishing.score import TrainerScorer  # noqa: E402
+from tersely.rollout.vllm.publishing.synchronise import Synchroniser  # noqa: E402
 from tersely.rollout.vllm.records import Published  # noqa: E402
-from tersely.rollout.vllm.score import TrainerScorer  # noqa: E402
-from tersely.rollout.vllm.synchronise import Synchroniser  # noqa: E402
-from tersely.rollout.vllm.worker import Worker  # noqa: E402
+from tersely.rollout.vllm.serving.options import PYTHON_VARIABLE  # noqa: E402
 
 QWEN: dict[str, Any] = {
     "architectures": ["Qwen2ForCausalLM"],

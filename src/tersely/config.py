@@ -4,9 +4,10 @@ Values live in `conf/`, types and defaults in the dataclass of each choice. With
 scripts this is the only place that knows Hydra and OmegaConf.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -133,6 +134,27 @@ class Config:
     tracking: TrackingConfig = MISSING
 
 
+Root = TypeVar("Root")
+
+
+@dataclass(frozen=True)
+class App(Generic[Root]):
+    """One entry script: what it is composed of, and what it says of itself."""
+
+    script: str
+    """Its file, as one types it."""
+    schema: str
+    """What the root of its tree is registered as."""
+    root: type[Root]
+    groups: Mapping[str, Group]
+    usage: str
+    """What `--help` prints, with {groups} where they are listed."""
+
+    def help_text(self) -> str:
+        lines = (f"  {n:<10} {g.meaning}: {' '.join(g.choices)}" for n, g in self.groups.items())
+        return self.usage.format(groups="\n".join(lines))
+
+
 HELP = """Which reward signal makes a tiny language model write the best short summary?
 
 Usage: python train.py [GROUP=CHOICE ...] [KEY=VALUE ...]
@@ -147,30 +169,27 @@ Any value can be set, for example: seed=1 trainer.steps=20 length.target=48
 """
 
 
-def register() -> None:
+TRAIN = App("train.py", "schema", Config, GROUPS, HELP)
+
+
+def register(app: App[Any] = TRAIN) -> None:
     """Tell Hydra the schemas and the resolvers; once, before composing."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    for name, group in GROUPS.items():
+    store.store(name=app.schema, node=app.root)
+    for name, group in app.groups.items():
         for choice, schema in group.choices.items():
             store.store(group=f"schema/{name}", name=choice, node=schema)
     OmegaConf.register_new_resolver("job_slug", job_slug, replace=True)
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True, use_cache=True)
 
 
-def help_text() -> str:
-    """What `--help` prints."""
-    return HELP.format(groups=_group_lines())
-
-
-def _group_lines() -> str:
-    return "\n".join(
-        f"  {name:<10} {group.meaning}: {' '.join(group.choices)}" for name, group in GROUPS.items()
-    )
-
-
 def load(tree: DictConfig) -> Config:
-    """The composed tree as typed objects.
+    """A run's tree as typed objects; see `load_for`."""
+    return load_for(TRAIN, tree)
+
+
+def load_for(app: App[Root], tree: DictConfig) -> Root:
+    """The composed tree of an entry script as typed objects.
 
     Raises `ConfigError` for a value that has to be given and is not, for a value that a
     dataclass refuses, and for a key that no dataclass has: OmegaConf alone would drop it.
@@ -180,17 +199,17 @@ def load(tree: DictConfig) -> Config:
     except MissingMandatoryValue as error:
         key = _first_line(error).rpartition(" ")[2]
         raise ConfigError(
-            f"{key} has to be given, and this run has none; see `python train.py --help`"
+            f"{key} has to be given, and this run has none; see `python {app.script} --help`"
         ) from error
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from error
-    assert isinstance(config, Config)
+    assert isinstance(config, app.root)
     given = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
     dropped = sorted(_keys(given) - _keys(_plain(asdict(config))))
     if dropped:
         raise ConfigError(
             f"nothing reads {', '.join(dropped)}: no such key exists in the choices of this run; "
-            "see `python train.py --cfg job` for those that do"
+            f"see `python {app.script} --cfg job` for those that do"
         )
     return config
 

@@ -10,9 +10,10 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -20,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tersely.config import GROUPS
+from tersely.config import TRAIN, App
 from tersely.errors import ConfigError, TerselyError
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -43,8 +44,8 @@ class Job:
     """The name of the sweep that the job belongs to; None for a single run."""
 
 
-def current_job(tree: DictConfig) -> Job:
-    """The job that Hydra is running now; `tree` is its configuration."""
+def current_job(tree: DictConfig, app: App[Any] = TRAIN) -> Job:
+    """The job of `app` that Hydra is running now; `tree` is its configuration."""
     config = HydraConfig.get()
     in_sweep = config.mode == RunMode.MULTIRUN
     # As typed: a `${...}` in them refers to `tree`, not to Hydra's own configuration.
@@ -54,20 +55,20 @@ def current_job(tree: DictConfig) -> Job:
         folder=Path(config.runtime.output_dir),
         overrides=tuple(map(str, overrides)),
         seed=int(tree.seed),
-        choices={group: config.runtime.choices.get(group, "none") for group in GROUPS},
+        choices={group: str(config.runtime.choices.get(group, "none")) for group in app.groups},
         sweep=Path(config.sweep.dir).name if in_sweep else None,
     )
 
 
-def guarded(main: Callable[[], None], help_text: str) -> None:
+def guarded(main: Callable[[], None], app: App[Any] = TRAIN) -> None:
     """Run a Hydra application, with the errors of composing it shown as one paragraph."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text)  # Hydra's own help lists every group first, which takes a second
+        print(app.help_text())  # Hydra's own help lists every group first, which takes a second
         return
     signal.signal(signal.SIGTERM, _terminate)
     # Hydra prints errors its own way and leaves with code 1, unless full errors are asked for.
     os.environ[FULL_ERROR] = "1"
-    with mendable():
+    with mendable(app):
         try:
             main()
         except ValueError as error:
@@ -76,7 +77,7 @@ def guarded(main: Callable[[], None], help_text: str) -> None:
             # What Hydra says of GROUP=null.
             raise ConfigError(
                 f"{error}; name one of a group's choices, as in tracking=none, see "
-                "`python train.py --help`"
+                f"`python {app.script} --help`"
             ) from error
 
 
@@ -86,7 +87,7 @@ def _terminate(number: int, frame: object) -> None:
 
 
 @contextmanager
-def mendable() -> Iterator[None]:
+def mendable(app: App[Any] = TRAIN) -> Iterator[None]:
     """Turn an error that the user can mend into a paragraph and exit code 2.
 
     Stands around each job too: Hydra lets SystemExit pass in silence.
@@ -99,17 +100,17 @@ def mendable() -> Iterator[None]:
     except (TerselyError, HydraException, OmegaConfBaseException) as error:
         if TRACEBACKS_WANTED:
             raise
-        print(paragraph(error), file=sys.stderr)
+        print(paragraph(error, app), file=sys.stderr)
         raise SystemExit(2) from error
 
 
-def paragraph(error: Exception) -> str:
+def paragraph(error: Exception, app: App[Any] = TRAIN) -> str:
     """The message of an error as one wrapped paragraph."""
-    text = str(error) if isinstance(error, TerselyError) else _composition_error(error)
+    text = str(error) if isinstance(error, TerselyError) else _composition_error(error, app)
     return "\n" + textwrap.fill(f"Error: {text}", width=96, break_on_hyphens=False) + "\n"
 
 
-def _composition_error(error: Exception) -> str:
+def _composition_error(error: Exception, app: App[Any]) -> str:
     """What Hydra says, without its search path and object types, and with the likely remedy."""
     said = _worth_saying(error)
     if error.__cause__ is not None:
@@ -125,8 +126,8 @@ def _composition_error(error: Exception) -> str:
         if line.startswith("Available options"):
             said[place:] = [f"{line} {', '.join(said[place + 1 :])}"]
             break
-    said += _key_hint(said[0])
-    said.append("See `python train.py --help`.")
+    said += _key_hint(said[0], app)
+    said.append(f"See `python {app.script} --help`.")
     return " ".join(line if line[-1] in ".:?" else f"{line}." for line in said)
 
 
@@ -141,17 +142,27 @@ def _worth_saying(error: BaseException) -> list[str]:
     return kept
 
 
-def _key_hint(message: str) -> list[str]:
+def _key_hint(message: str, app: App[Any]) -> list[str]:
     """Where the key in "Could not override 'KEY'" belongs, or which key is closest to it."""
     if not message.startswith("Could not override"):
         return []
     key = message.split("'")[1]
-    choices_of: dict[str, list[str]] = {"seed": [], **{name: [] for name in GROUPS}}
-    for name, group in GROUPS.items():
-        for choice, schema in group.choices.items():
-            for field in fields(schema):
-                choices_of.setdefault(f"{name}.{field.name}", []).append(f"{name}={choice}")
+    choices_of = _choices_of_keys(app)
     if choices_of.get(key):
         return [f"It is a key of {', '.join(choices_of[key])}."]
     close = get_close_matches(key, choices_of, n=1)
     return [f"Did you mean {close[0]}?"] if close else []
+
+
+def _choices_of_keys(app: App[Any]) -> dict[str, list[str]]:
+    """Every key that can be set, to the choices that have it; none for what is in no group."""
+    choices_of: dict[str, list[str]] = {}
+    for field in fields(app.root):
+        choices_of[field.name] = []
+        if field.name not in app.groups and is_dataclass(field.type):
+            choices_of |= {f"{field.name}.{each.name}": [] for each in fields(field.type)}
+    for name, group in app.groups.items():
+        for choice, schema in group.choices.items():
+            for field in fields(schema):
+                choices_of.setdefault(f"{name}.{field.name}", []).append(f"{name}={choice}")
+    return choices_of

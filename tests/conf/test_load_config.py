@@ -11,7 +11,7 @@ import pytest
 from omegaconf import DictConfig
 
 import tersely
-from tersely.config import GROUPS, help_text, load
+from tersely.config import GROUPS, TRAIN, load
 from tersely.errors import ConfigError
 from tersely.launch import paragraph
 from tersely.objective.aggregation import Aggregation
@@ -220,7 +220,7 @@ def test_help_has_a_line_for_each_group(tmp_path: Path) -> None:
     for flag in ("--help", "-h"):
         done = python(tmp_path, str(ROOT / "train.py"), flag)
         assert (0, "") == (done.returncode, done.stderr)
-        assert help_text().strip() == done.stdout.strip()
+        assert TRAIN.help_text().strip() == done.stdout.strip()
     lines = done.stdout.splitlines()
     for name, group in GROUPS.items():
         (line,) = (line for line in lines if line.split()[:1] == [name])

@@ -1,18 +1,21 @@
-"""Greedy summaries of a split."""
+"""Summaries of a split: greedy, or sampled."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
+from tersely.evaluation.decoding import DecodingConfig
 from tersely.policy.tokenizer import Tokenizer
 from tersely.records import Example, Prompt
-from tersely.rollout.decode import decode
+from tersely.rollout.decode import Completion, Transform, decode
+from tersely.seeds import derive
 
 BATCH = 64
-"""Prompts decoded together."""
+"""Summaries decoded together."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Summary:
     """Tokens, without the end of turn."""
     stopped: bool
     """Whether the policy ended its turn before the token limit."""
+    sample: int = 0
+    """Which of the example's summaries it is, from 0."""
 
 
 def greedy_summaries(
@@ -34,34 +39,70 @@ def greedy_summaries(
     max_tokens: int,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Summary]:
-    """The most likely continuation of each prompt, token by token, in the prompts' order.
+    """The most likely continuation of each prompt, token by token, in the prompts' order."""
+    decoding = DecodingConfig(max_tokens=max_tokens)
+    return write_summaries(model, tokenizer, prompts, decoding, progress=progress)
+
+
+def write_summaries(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    decoding: DecodingConfig,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Summary]:
+    """`decoding.samples` summaries of each prompt, in the prompts' order.
 
     Prompts of like length are decoded together. `progress` is told again and again how many
-    are done.
+    summaries are done. What is sampled depends on `seed` and on all of the prompts: the same
+    ones give the same summaries.
     """
+    samples = decoding.samples
     by_length = sorted(range(len(prompts)), key=lambda place: len(prompts[place].token_ids))
-    written: dict[int, Summary] = {}
-    for start in range(0, len(by_length), BATCH):
-        places = by_length[start : start + BATCH]
+    written: dict[int, list[Summary]] = {}
+    at_once = max(1, BATCH // samples)
+    for start in range(0, len(by_length), at_once):
+        places = by_length[start : start + at_once]
         decoded = decode(
             model,
             [prompts[place].token_ids for place in places],
-            group_size=1,
-            max_tokens=max_tokens,
+            group_size=samples,
+            max_tokens=decoding.max_tokens,
             end_of_turn_ids=tokenizer.end_of_turn_ids,
-            advanced=partial(_add, len(written), progress),
+            advanced=partial(_add, len(written) * samples, progress),
+            **_drawing(decoding, seed, start),
         )
-        for place, (completion,) in zip(places, decoded, strict=True):
-            stopped = completion.finish_reason == "stop"
-            written[place] = Summary(
-                example=prompts[place].example,
-                text=tokenizer.decode(completion.token_ids),
-                length=len(completion.token_ids) - stopped,
-                stopped=stopped,
-            )
+        for place, completions in zip(places, decoded, strict=True):
+            example = prompts[place].example
+            written[place] = [
+                _summary(example, completion, tokenizer, sample)
+                for sample, completion in enumerate(completions)
+            ]
         mx.clear_cache()
-        progress(len(written))
-    return [written[place] for place in range(len(prompts))]
+        progress(len(written) * samples)
+    return [summary for place in range(len(prompts)) for summary in written[place]]
+
+
+def _drawing(decoding: DecodingConfig, seed: int, start: int) -> dict[str, Any]:
+    """What `decode` draws tokens with; nothing where it takes the most likely one."""
+    if decoding.greedy:
+        return {}
+    return {
+        "transform": Transform(decoding.temperature, decoding.top_p),
+        "key": mx.random.key(derive(seed, "evaluation", start)),
+    }
+
+
+def _summary(example: Example, completion: Completion, tokenizer: Tokenizer, sample: int) -> Summary:
+    stopped = completion.finish_reason == "stop"
+    return Summary(
+        example=example,
+        text=tokenizer.decode(completion.token_ids),
+        length=len(completion.token_ids) - stopped,
+        stopped=stopped,
+        sample=sample,
+    )
 
 
 def _add(before: int, progress: Callable[[int], None], ended: int) -> None:

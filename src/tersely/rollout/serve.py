@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tersely.errors import TerselyError
 from tersely.policy.load import TINY, HubModelConfig
-from tersely.rollout.vllm.options import ServeOptions, help_text, parse
-from tersely.rollout.vllm.supervise import Supervisor, serving_folder
+from tersely.rollout.vllm.serving.options import ServeOptions, help_text, parse
+from tersely.rollout.vllm.serving.supervise import Supervisor, serving_folder
 
 READY = "rollout.workers="
 """How the line begins that says that the server can be used."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tersely.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tersely.tracking.earlier import EarlierRun
     from tersely.tracking.tracker import Tracker
 
 
@@ -44,6 +45,22 @@ class TrackingConfig:
         """
         raise NotImplementedError
 
+    def find(self, run: str) -> "EarlierRun":
+        """The run that has this folder or, where there is a store, this id.
+
+        Raises TrackingError where there is none.
+        """
+        from tersely.tracking.earlier import find_in_folder
+
+        return find_in_folder(Path(run).expanduser())
+
+    def join(self, run: "EarlierRun", folder: Path) -> "Tracker":
+        """A tracker that adds to a run that has ended, and changes nothing that it says.
+
+        `folder` is where files go if the run's own folder is not on this machine.
+        """
+        raise NotImplementedError
+
     def compare_url(self, run_ids: Sequence[str]) -> str | None:
         """Where a browser shows these runs side by side; None without a store."""
         return None
@@ -67,6 +84,11 @@ class NoTracking(TrackingConfig):
         from tersely.tracking.folder_run import FolderRun
 
         return FolderRun(run_folder, name, tags or {}, first_step)
+
+    def join(self, run: "EarlierRun", folder: Path) -> "Tracker":
+        from tersely.tracking.joined import JoinedFolder
+
+        return JoinedFolder(run.folder or folder)
 
 
 @dataclass
@@ -106,6 +128,19 @@ class MlflowTracking(TrackingConfig):
         from tersely.tracking.mlflow_run import MlflowRun
 
         return MlflowRun(self, FolderRun(run_folder, name, tags or {}, first_step))
+
+    def find(self, run: str) -> "EarlierRun":
+        from tersely.tracking.earlier import find_in_folder, find_in_store
+
+        folder = Path(run).expanduser()
+        return find_in_folder(folder) if folder.is_dir() else find_in_store(self, run)
+
+    def join(self, run: "EarlierRun", folder: Path) -> "Tracker":
+        """A run that no store has ever seen is added to in its folder alone."""
+        from tersely.tracking.joined import JoinedFolder, JoinedMlflow
+
+        files = JoinedFolder(run.folder or folder)
+        return files if run.run_id is None else JoinedMlflow(self, files, run.run_id)
 
     def compare_url(self, run_ids: Sequence[str]) -> str | None:
         from tersely.tracking.store import compare_url, prepare_store, ui_address

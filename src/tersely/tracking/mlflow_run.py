@@ -69,6 +69,10 @@ class MlflowRun:
             self._set_tags({"error": one_line(error)})
         end = functools.partial(self._store.client.set_terminated, self._id, status_of(error))
         self._outbox.add("the run's end", end)
+        self._send_the_rest(error)
+
+    def _send_the_rest(self, error: BaseException | None) -> None:
+        """Raises TrackingError for what the store did not take, unless `error` is on its way."""
         lost = self._outbox.close()
         if lost is None:
             return

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tersely.policy.load import load_policy
-from tersely.rollout.vllm.options import PYTHON_VARIABLE
-from tersely.rollout.vllm.server import LocalServer
+from tersely.rollout.vllm.serving.options import PYTHON_VARIABLE
+from tersely.rollout.vllm.serving.server import LocalServer
 from tersely.training.checkpoint import save_checkpoint
 
 STAND_IN_CONFIG = {

@@ -134,8 +134,9 @@ class VllmConfig(WorkersConfig):
 class VllmLocalConfig(WorkersConfig):
     """`rollout=vllm_local`: this run starts a server on this machine, and stops it at its end."""
 
-    python: str = "python"
-    """Interpreter of the environment that vLLM is installed in."""
+    python: str | None = None
+    """Interpreter of the environment that vLLM is installed in. Unset: `$TERSELY_VLLM_PYTHON`,
+    else that of vllm-metal on a Mac, else `python`."""
     port: int = 0
     """Port of the server, on 127.0.0.1; 0 takes a free one."""
 

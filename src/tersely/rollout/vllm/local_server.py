@@ -1,6 +1,5 @@
 """The rollout engine that has a vLLM server of its own, on this machine."""
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from tersely.records import Group, Prompt
 from tersely.rollout.sampler import Sampler, Snapshot
 from tersely.rollout.vllm.config import Sync, VllmLocalConfig
 from tersely.rollout.vllm.sampler import VllmSampler
-from tersely.rollout.vllm.server import LocalServer
+from tersely.rollout.vllm.serving.server import LocalServer
 
 
 class LocalServerSampler(Sampler):
@@ -18,37 +17,30 @@ class LocalServerSampler(Sampler):
 
     def __init__(self, policy: Policy, config: VllmLocalConfig, seed: int, folder: Path) -> None:
         """The server's logs go to `folder`."""
-        port = config.port or _free_port()
+        self._policy, self._config, self._seed = policy, config, seed
         adapters = policy.tuning if config.sync is Sync.lora else None
         self._server = LocalServer(
             policy.folder,
-            python=config.python,
-            port=port,
+            python=config.python or "",
+            port=config.port,
             lora_rank=adapters.rank if isinstance(adapters, LoraConfig) else 0,
             log_folder=folder / "vllm",
         )
-        self._started = False
-        self._sampler = VllmSampler(policy, config, seed, [f"http://127.0.0.1:{port}"])
+        self._sampler: VllmSampler | None = None
 
     def sample(self, prompts: Sequence[Prompt], snapshot: Snapshot, step: int) -> tuple[Group, ...]:
         """See `Sampler.sample`."""
-        if not self._started:
-            self._server.start()
-            self._started = True
+        if self._sampler is None:
+            url = self._server.start()
+            self._sampler = VllmSampler(self._policy, self._config, self._seed, [url])
         return self._sampler.sample(prompts, snapshot, step)
 
     def metrics(self) -> dict[str, float]:
         """See `VllmSampler.metrics`."""
-        return self._sampler.metrics()
+        return {} if self._sampler is None else self._sampler.metrics()
 
     def close(self) -> None:
         """See `Sampler.close`; a server that is just starting is ended too."""
-        self._sampler.close()
+        if self._sampler is not None:
+            self._sampler.close()
         self._server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port

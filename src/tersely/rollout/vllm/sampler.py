@@ -8,15 +8,15 @@ from tersely.policy.load import Policy
 from tersely.records import Group, Prompt, Rollout
 from tersely.rollout.sampler import Sampler, Snapshot
 from tersely.rollout.vllm.config import WorkersConfig
-from tersely.rollout.vllm.fleet import Fleet
+from tersely.rollout.vllm.fleet.fleet import Fleet
+from tersely.rollout.vllm.fleet.roster import Waits
+from tersely.rollout.vllm.fleet.shares import Request
+from tersely.rollout.vllm.fleet.worker import Worker
 from tersely.rollout.vllm.loop import LoopThread
-from tersely.rollout.vllm.options import TOKEN_VARIABLE
+from tersely.rollout.vllm.publishing.score import TrainerScorer
+from tersely.rollout.vllm.publishing.synchronise import Synchroniser
 from tersely.rollout.vllm.records import Completion, Sampling
-from tersely.rollout.vllm.roster import Waits
-from tersely.rollout.vllm.score import TrainerScorer
-from tersely.rollout.vllm.shares import Request
-from tersely.rollout.vllm.synchronise import Synchroniser
-from tersely.rollout.vllm.worker import Worker
+from tersely.rollout.vllm.serving.options import TOKEN_VARIABLE
 from tersely.seeds import derive
 
 SEED_BITS = 48

@@ -1,0 +1,65 @@
+"""How summaries are decoded for an evaluation, and how they are scored without a judge."""
+
+from dataclasses import dataclass
+
+from tersely.errors import ConfigError
+from tersely.rewards.matching import Matching
+from tersely.rewards.quality import RewardConfig
+
+
+@dataclass
+class DecodingConfig:
+    """Greedy, or sampled several times a post."""
+
+    max_tokens: int = 512
+    """Longest summary, in tokens, the end-of-turn token included; a run's own
+    `rollout.max_tokens` where a run is evaluated."""
+    temperature: float = 0.0
+    """0 takes the most likely token each time; above 0 logits are divided by it and sampled."""
+    top_p: float = 1.0
+    """Nucleus of this probability is sampled from; 1 keeps every token."""
+    samples: int = 1
+    """Summaries of each post; more than one has to be sampled."""
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 2:
+            raise ConfigError(f"decoding.max_tokens must be at least 2, got {self.max_tokens}")
+        if not 0 <= self.temperature < float("inf"):
+            raise ConfigError(
+                f"decoding.temperature must be 0 or more, got {self.temperature}; 0 is greedy, 1 "
+                "samples from the policy as it is"
+            )
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"decoding.top_p must lie in (0, 1], got {self.top_p}; 1 keeps all")
+        if self.samples < 1:
+            raise ConfigError(f"decoding.samples must be at least 1, got {self.samples}")
+        if self.greedy and (self.samples > 1 or self.top_p < 1):
+            raise ConfigError(
+                f"decoding.samples={self.samples} and decoding.top_p={self.top_p:g} ask for "
+                "sampling, and decoding.temperature=0 is greedy: every summary of a post would be "
+                "the same; set decoding.temperature=1"
+            )
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0
+
+
+@dataclass
+class ScoringConfig:
+    """What summaries are measured against; a run's own values where a run is evaluated."""
+
+    target: int = 64
+    """Length that a summary should have, in tokens."""
+    meteor_matching: Matching = RewardConfig.meteor_matching
+    """`wordnet`, or `exact_and_stem` on a machine that cannot have WordNet: other, lower scores."""
+    bleu_smooth: bool = RewardConfig.bleu_smooth
+    """Add one to the matches and the possible matches of every order of BLEU."""
+
+    def __post_init__(self) -> None:
+        if self.target < 1:
+            raise ConfigError(f"scoring.target must be at least 1 token, got {self.target}")
+
+    def metrics(self) -> RewardConfig:
+        """How overlap metrics are computed, as a run says it."""
+        return RewardConfig(meteor_matching=self.meteor_matching, bleu_smooth=self.bleu_smooth)

@@ -1,0 +1,1 @@
+"""Asking workers: a group is spread over all that can be asked, and comes back whole."""

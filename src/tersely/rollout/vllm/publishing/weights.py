@@ -1,0 +1,169 @@
+"""Weights as files that workers can fetch, one folder a version."""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+
+from tersely.errors import ConfigError, RolloutError
+from tersely.policy.hub_weights import hub_weights
+from tersely.policy.load import Policy
+from tersely.rollout.sampler import Snapshot
+from tersely.rollout.vllm.publishing.lora_adapter import base_of, merged, write_adapter
+from tersely.rollout.vllm.publishing.shards import write_shards
+from tersely.rollout.vllm.records import Published, Score
+
+log = logging.getLogger(__name__)
+
+MEMORY = Path("/dev/shm")
+"""A folder in memory, on Linux."""
+OWNED = "tersely-weights-of-"
+"""A folder's name begins with it, and goes on with the id of the process that made it."""
+KEPT = 2
+"""Versions at a time: the one in use, and the next."""
+DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16}
+
+
+class Weights:
+    """The versions of one run and stage. The newest are there, older ones are removed."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        score_of: Callable[[Snapshot], Score],
+        *,
+        adapters_only: bool = False,
+        folder: str | None = None,
+    ) -> None:
+        """`adapters_only` writes adapters alone; the weights beside them are then in `base`.
+        `folder` is where versions are written; by default memory or, where that is small, the
+        temporary folder.
+
+        Raises `ConfigError` where there are no adapters to write.
+        """
+        self._config, self._score_of = policy.config, score_of
+        self._scale = _scale(policy)
+        if adapters_only and self._scale is None:
+            raise ConfigError(
+                "rollout.sync=lora gives workers adapters, and tuning=full trains none; set "
+                "tuning=lora, or rollout.sync=reload"
+            )
+        self._adapters_only, self._asked_folder = adapters_only, folder
+        self._folder: Path | None = None
+        self._prefix = f"tersely-{secrets.token_hex(4)}"
+        self._versions: list[Published] = []
+        self.base: Published | None = None
+        """With `adapters_only`, once a version is written: the weights beside all adapters."""
+
+    def write(self, snapshot: Snapshot, dtype: str = "float32") -> Published:
+        """Write the weights of `snapshot` in `dtype`, `float32` or `bfloat16`; adapters are
+        always float32.
+
+        Raises `RolloutError` naming the folder where they cannot be written.
+        """
+        parameters = dict(tree_flatten(snapshot.parameters))
+        if self._adapters_only:
+            assert self._scale is not None
+            scale = self._scale
+            if self.base is None:
+                self.base = self._write_full(snapshot, "base", base_of(parameters), dtype)
+            published = self._publish(
+                snapshot,
+                str(snapshot.version),
+                sum(array.nbytes for name, array in parameters.items() if ".lora_" in name),
+                lambda folder: write_adapter(parameters, scale, folder),
+            )
+        else:
+            plain = parameters if self._scale is None else merged(parameters, self._scale)
+            published = self._write_full(snapshot, str(snapshot.version), plain, dtype)
+        self._versions.append(published)
+        while len(self._versions) > KEPT:
+            _remove(self._versions.pop(0))
+        return published
+
+    def close(self) -> None:
+        """Remove what was written."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _write_full(
+        self, snapshot: Snapshot, name: str, parameters: dict[str, mx.array], dtype: str
+    ) -> Published:
+        weights = hub_weights(parameters, self._config, DTYPES[dtype])
+        size = sum(array.nbytes for array in weights.values())
+        return self._publish(snapshot, name, size, lambda folder: write_shards(weights, folder))
+
+    def _publish(
+        self,
+        snapshot: Snapshot,
+        name: str,
+        size: int,
+        write: Callable[[Path], dict[str, str]],
+    ) -> Published:
+        tag = f"{self._prefix}-{name}"
+        try:
+            if self._folder is None:
+                self._folder = self._make_folder(size)
+            folder = self._folder / tag
+            folder.mkdir()
+            checksums = write(folder)
+        except OSError as error:
+            where = self._folder or self._asked_folder or tempfile.gettempdir()
+            raise RolloutError(
+                f"{size / 1e9:.1f} GB of weights for the workers cannot be written to {where} "
+                f"({error.strerror}); set rollout.publish_folder to a folder with room for "
+                f"{KEPT + 1} times as much"
+            ) from error
+        return Published(snapshot.version, tag, folder, checksums, self._score_of(snapshot))
+
+    def _make_folder(self, size: int) -> Path:
+        """For versions of `size` bytes."""
+        if self._asked_folder is not None:
+            asked = Path(self._asked_folder).expanduser().absolute()
+            asked.mkdir(parents=True, exist_ok=True)
+            folder = asked / self._prefix
+            folder.mkdir()  # with the usual rights: workers may run as somebody else
+            return folder
+        for place in (MEMORY, Path(tempfile.gettempdir())):
+            _sweep(place)
+        roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > (KEPT + 1) * size
+        return Path(
+            tempfile.mkdtemp(prefix=f"{OWNED}{os.getpid()}-", dir=MEMORY if roomy else None)
+        )
+
+
+def _sweep(place: Path) -> None:
+    """Remove what runs left in `place` that were killed: gigabytes, perhaps of memory."""
+    for folder in place.glob(f"{OWNED}*-*"):
+        owner = folder.name.removeprefix(OWNED).partition("-")[0]
+        if owner.isdecimal() and not _runs(int(owner)):
+            log.info("removing weights that a killed run left in %s", folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+def _scale(policy: Policy) -> float | None:
+    """What adapters are multiplied by, None where there are none."""
+    for module in policy.model.modules():
+        if "lora_a" in module:
+            return float(module.scale)
+    return None
+
+
+def _remove(published: Published) -> None:
+    shutil.rmtree(published.folder, ignore_errors=True)

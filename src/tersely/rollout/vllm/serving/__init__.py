@@ -1,0 +1,1 @@
+"""Starting vLLM servers, watching over them, and what runs inside them."""
