@@ -100,7 +100,7 @@ def test_a_prefix_cache_that_stays_is_a_fault(published: Published) -> None:
     worker = Answering(results(GOOD) | {"/reset_prefix_cache": {"success": False}})
     with pytest.raises(WorkerFault, match="prefix cache"):
         deliver(worker, published, Reload)
-    assert "/update_weight_version" not in worker.asked
+    assert "/resume" not in worker.asked
 
 
 @pytest.mark.parametrize("answer", [{}, [], {"results": []}, {"results": ["None"]}, None])

@@ -76,10 +76,12 @@ class Reload:
         problem = next((each["problem"] for each in results if each.get("problem")), None)
         if problem is not None:
             await self._leave(worker, results, str(problem))
-        reset = await worker.call("/reset_prefix_cache")
+        reset, _ = await asyncio.gather(
+            worker.call("/reset_prefix_cache"),
+            worker.call("/update_weight_version", {"new_version": published.tag}),
+        )
         if not (isinstance(reset, dict) and reset.get("success")):
             raise WorkerFault(worker.url, "it could not empty its prefix cache")
-        await worker.call("/update_weight_version", {"new_version": published.tag})
         await worker.call("/resume")
 
     async def _leave(self, worker: Worker, results: list[dict[str, Any]], problem: str) -> None:

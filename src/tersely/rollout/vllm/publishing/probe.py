@@ -8,7 +8,7 @@ from tersely.rollout.vllm.fleet.replies import Dialect
 from tersely.rollout.vllm.fleet.worker import Worker
 from tersely.rollout.vllm.records import Published, Sampling, Share
 
-TOKENS = 8
+TOKENS = 4
 """Of a probe. Other weights are off by tenths of a nat at nearly every token."""
 
 
