@@ -24,6 +24,13 @@ from tersely.data.prompts import (
 from tersely.data.smoltldr import SmolTldrConfig
 from tersely.data.splits import DataConfig
 from tersely.errors import ConfigError
+from tersely.evaluation.judges.config import (
+    FactsConfig,
+    GevalConfig,
+    JudgeConfig,
+    NoJudge,
+    PanelConfig,
+)
 from tersely.objective.advantages import AdvantageConfig, ZScoreConfig
 from tersely.objective.config import GrpoConfig, LossConfig
 from tersely.objective.correction_config import (
@@ -109,6 +116,17 @@ GROUPS = {
     "trainer": Group(
         "steps, batch and optimizer", {"default": TrainerConfig, "study": TrainerConfig}
     ),
+    "judge": Group(
+        "who judges the summaries",
+        {
+            "facts": FactsConfig,
+            "geval": GevalConfig,
+            "geval_openai": GevalConfig,
+            "geval_local": GevalConfig,
+            "panel": PanelConfig,
+            "none": NoJudge,
+        },
+    ),
     "tracking": Group("where runs are kept", {"mlflow": MlflowTracking, "none": NoTracking}),
 }
 
@@ -131,6 +149,7 @@ class Config:
     correction: CorrectionConfig = MISSING
     rollout: RolloutConfig = MISSING
     trainer: TrainerConfig = MISSING
+    judge: JudgeConfig = MISSING
     tracking: TrackingConfig = MISSING
 
 
@@ -195,7 +214,7 @@ def load_for(app: App[Root], tree: DictConfig) -> Root:
     dataclass refuses, and for a key that no dataclass has: OmegaConf alone would drop it.
     """
     try:
-        config = OmegaConf.to_object(tree)
+        config: Any = OmegaConf.to_object(tree)
     except MissingMandatoryValue as error:
         key = _first_line(error).rpartition(" ")[2]
         raise ConfigError(
@@ -203,7 +222,6 @@ def load_for(app: App[Root], tree: DictConfig) -> Root:
         ) from error
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from error
-    assert isinstance(config, app.root)
     given = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
     dropped = sorted(_keys(given) - _keys(_plain(asdict(config))))
     if dropped:
@@ -211,6 +229,7 @@ def load_for(app: App[Root], tree: DictConfig) -> Root:
             f"nothing reads {', '.join(dropped)}: no such key exists in the choices of this run; "
             f"see `python {app.script} --cfg job` for those that do"
         )
+    assert isinstance(config, app.root)
     return config
 
 

@@ -7,6 +7,7 @@
     ├── CorpusMissing        a corpus that a metric needs (WordNet) is not on this machine
     ├── RolloutError         sampling failed; the message names the cause
     │   └── SyncNotApplied   a worker does not sample with the weights that it was given
+    ├── JudgeError           a judge could not be asked, or too many of its verdicts are missing
     ├── TrainingDiverged     a loss, gradient or reward that is not a finite number
     └── TrackingError        the run store cannot be written
 
@@ -42,6 +43,10 @@ class RolloutError(TerselyError):
 
 class SyncNotApplied(RolloutError):
     """A worker does not sample with the weights that it was given."""
+
+
+class JudgeError(TerselyError):
+    """A judge could not be asked, or too many of its verdicts are missing."""
 
 
 class TrainingDiverged(TerselyError):

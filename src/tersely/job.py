@@ -6,20 +6,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tersely.analysis.composite import METRICS
 from tersely.config import Config
 from tersely.errors import TerselyError
 from tersely.launch import Job
 from tersely.sweep.result import JobResult
+from tersely.sweep.table import number
 from tersely.tracking.ending import RunStatus, one_line
 
 log = logging.getLogger(__name__)
 
+MISSING_VERDICTS = "judge/missing"
 SHOWN = {
     "rouge_l": "ROUGE-L",
     "meteor": "METEOR",
     "bleu": "BLEU",
     "fact_coverage": "fact coverage",
     "fact_faithfulness": "fact faithfulness",
+    **{f"judge/{name}": f"{name} (judged)" for name in METRICS},
+    "judge/composite_sum": "composite, 0 to 4",
+    "judge/pass_rate": "pass rate",
+    MISSING_VERDICTS: "missing verdicts",
     "length_mean": "mean length",
     "length_mean_abs_error": "mean |length - target|",
     "within_5_share": "within 5 of target",
@@ -58,8 +65,8 @@ def recorded(job: Job) -> Iterator[Outcome]:
         JobResult(
             overrides=job.overrides,
             status=status,
-            reward=job.choices["reward"],
-            strategy=job.choices["strategy"],
+            reward=job.choices.get("reward", ""),
+            strategy=job.choices.get("strategy", ""),
             model=job.choices["model"],
             seed=job.seed,
             run_id=outcome.run_id,
@@ -77,7 +84,7 @@ def perform(config: Config, yaml: str, job: Job, outcome: Outcome) -> None:
     # Before anything imports MLX.
     load_fast_blas(callers=config.rollout.computing_threads())
     keep_freed_memory()
-    from tersely.run import prepare, run
+    from tersely.run import judge_test_split, prepare, run
     from tersely.tracking.curves import draw_curves
     from tersely.tracking.facts import capture_facts, keep_facts
 
@@ -90,7 +97,9 @@ def perform(config: Config, yaml: str, job: Job, outcome: Outcome) -> None:
         tracker.tags({"folder": str(job.folder.resolve()), "overrides": " ".join(job.overrides)})
         prepared = prepare(config)
         tracker.tags({"data_fingerprint": prepared.fingerprint})
-        outcome.metrics = run(prepared, tracker, job.folder)
+        trained = run(prepared, tracker, job.folder)
+        outcome.metrics = dict(trained.metrics)
+        outcome.metrics |= judge_test_split(prepared, trained, tracker)
         for picture in draw_curves(job.folder, config.length.target):
             tracker.artifact(picture, "curves")
     log.info("%s", before_and_after(outcome.metrics))
@@ -122,10 +131,20 @@ def params(config: Config, job: Job) -> dict[str, str | int | float]:
 
 
 def before_and_after(metrics: Mapping[str, float]) -> str:
-    """The test split before and after training, a line a metric."""
+    """The test split before and after training, a line a metric; only the latter is judged."""
+    before, after = shown(metrics, "test/before"), shown(metrics, "test/after")
     lines = [f"{'test split':<24}{'before':>10}{'after':>10}"]
-    for name, label in SHOWN.items():
-        before, after = metrics.get(f"test/before/{name}"), metrics.get(f"test/after/{name}")
-        if before is not None and after is not None:
-            lines.append(f"{label:<24}{before:>10.3f}{after:>10.3f}")
+    for label, value in after.items():
+        lines.append(f"{label:<24}{number(before.get(label), '.3f'):>10}{value:>10.3f}")
     return "\n".join(lines)
+
+
+def shown(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
+    """Label to value of those of `SHOWN` that are among `metrics` below `prefix`; missing
+    verdicts only where there are any."""
+    found = {name: metrics.get(f"{prefix}/{name}") for name in SHOWN}
+    return {
+        SHOWN[name]: value
+        for name, value in found.items()
+        if value is not None and (value > 0 or name != MISSING_VERDICTS)
+    }

@@ -5,6 +5,7 @@ said in one paragraph. `HYDRA_FULL_ERROR=1` shows every traceback.
 """
 
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -55,7 +56,7 @@ def current_job(tree: DictConfig, app: App[Any] = TRAIN) -> Job:
         folder=Path(config.runtime.output_dir),
         overrides=tuple(map(str, overrides)),
         seed=int(tree.seed),
-        choices={group: str(config.runtime.choices.get(group, "none")) for group in app.groups},
+        choices={group: config.runtime.choices.get(group) or "none" for group in app.groups},
         sweep=Path(config.sweep.dir).name if in_sweep else None,
     )
 
@@ -66,6 +67,7 @@ def guarded(main: Callable[[], None], app: App[Any] = TRAIN) -> None:
         print(app.help_text())  # Hydra's own help lists every group first, which takes a second
         return
     signal.signal(signal.SIGTERM, _terminate)
+    sys.argv[1:] = map(_with_quotes, sys.argv[1:])
     # Hydra prints errors its own way and leaves with code 1, unless full errors are asked for.
     os.environ[FULL_ERROR] = "1"
     with mendable(app):
@@ -79,6 +81,13 @@ def guarded(main: Callable[[], None], app: App[Any] = TRAIN) -> None:
                 f"{error}; name one of a group's choices, as in tracking=none, see "
                 f"`python {app.script} --help`"
             ) from error
+
+
+def _with_quotes(argument: str) -> str:
+    """An existing path in the quotes that Hydra wants: a sweep's folders have = and , in them."""
+    key, _, value = argument.partition("=")
+    bare = re.search(r"[=,()\[\]{} ]", value) and not re.search(r"[\"'\\$]", value)
+    return f'{key}="{value}"' if bare and Path(value).exists() else argument
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -126,6 +135,10 @@ def _composition_error(error: Exception, app: App[Any]) -> str:
         if line.startswith("Available options"):
             said[place:] = [f"{line} {', '.join(said[place + 1 :])}"]
             break
+    if said[0].startswith("mismatched input '='"):
+        said.append(
+            "A value with = in it stands in quotes, KEY='\"VALUE\"'; a path that exists needs none."
+        )
     said += _key_hint(said[0], app)
     said.append(f"See `python {app.script} --help`.")
     return " ".join(line if line[-1] in ".:?" else f"{line}." for line in said)

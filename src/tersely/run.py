@@ -9,8 +9,10 @@ from typing import Any
 
 from tersely.config import Config
 from tersely.data.prompts import make_prompts
-from tersely.errors import ConfigError, RolloutError
-from tersely.evaluation.scores import means, score_summaries
+from tersely.errors import ConfigError, JudgeError, RolloutError
+from tersely.evaluation.judges.verdicts import Judge
+from tersely.evaluation.judging import judge_and_keep
+from tersely.evaluation.scores import SummaryScores, means, score_summaries
 from tersely.evaluation.summaries import greedy_summaries
 from tersely.policy.load import Policy, checkpoint_fingerprint, load_policy
 from tersely.progress import Progress
@@ -55,6 +57,17 @@ class Prepared:
     test_prompts: tuple[Prompt, ...]
     fingerprint: str
     """Of the data."""
+    judge: Judge
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run came to, before anybody has judged it."""
+
+    metrics: dict[str, float]
+    """`test/before/...` and `test/after/...`, what a comparison of runs shows."""
+    scores: tuple[SummaryScores, ...]
+    """Of the test split, after training."""
 
 
 def prepare(config: Config) -> Prepared:
@@ -82,6 +95,7 @@ def prepare(config: Config) -> Prepared:
         for stage in config.strategy.stages(has_quality=bool(quality))
     )
     metrics = overlap_metrics(config.reward)
+    judge = config.judge.build()
     splits = config.data.build()
     policy = config.model.build()
     config.tuning.check(policy.model)
@@ -95,18 +109,22 @@ def prepare(config: Config) -> Prepared:
     for split in prompts.values():
         check_context(policy, split, config.rollout.max_tokens)
     return Prepared(
-        config, policy, stages, metrics, prompts["train"], prompts["test"], splits.fingerprint()
+        config=config,
+        policy=policy,
+        stages=stages,
+        metrics=metrics,
+        train_prompts=prompts["train"],
+        test_prompts=prompts["test"],
+        fingerprint=splits.fingerprint(),
+        judge=judge,
     )
 
 
-def run(prepared: Prepared, tracker: Tracker, folder: Path) -> dict[str, float]:
-    """Score, train, score again. Leaves the checkpoint in `folder/checkpoints/final`.
-
-    Returns `test/before/...` and `test/after/...`, what a comparison of runs shows.
-    """
+def run(prepared: Prepared, tracker: Tracker, folder: Path) -> Trained:
+    """Score, train, score again. Leaves the checkpoint in `folder/checkpoints/final`."""
     config, policy = prepared.config, prepared.policy
     tracker.tags({"precision": precision_of(config.trainer).name})
-    before = _score_test_split(prepared, "before", tracker)
+    before, _ = _score_test_split(prepared, "before", tracker)
     step = 0
     for stage, mixture in prepared.stages:
         log.info("stage %s: %s", stage.name, " + ".join(term.name for term in mixture.terms))
@@ -116,8 +134,33 @@ def run(prepared: Prepared, tracker: Tracker, folder: Path) -> dict[str, float]:
             _train(prepared, stage, mixture, tracker, step, folder)
         step += config.trainer.steps_for(len(prepared.train_prompts))
     _keep_checkpoint(policy, folder / "checkpoints" / "final", tracker)
-    results = before | _score_test_split(prepared, "after", tracker)
+    after, scores = _score_test_split(prepared, "after", tracker)
+    results = before | after
     # Last, because MLflow opens its pages on the metric that came first: a reward, not this.
+    tracker.metrics(results, step=0)
+    return Trained(results, tuple(scores))
+
+
+def judge_test_split(prepared: Prepared, trained: Trained, tracker: Tracker) -> dict[str, float]:
+    """`test/after/judge/...` of the summaries after training; empty where nobody judges.
+
+    Raises `JudgeError`; the run itself is complete by then, and so is what it has kept.
+    """
+    try:
+        found = judge_and_keep(
+            prepared.judge,
+            trained.scores,
+            tracker,
+            when="after",
+            summaries="summaries_after",
+            verdicts="verdicts_test",
+        )
+    except JudgeError as error:
+        raise JudgeError(
+            f"{str(error).rstrip('.')}. Training is complete and its checkpoint is kept: "
+            "`python evaluate.py run=...` judges it again, without the verdicts that are there"
+        ) from error
+    results = {f"test/after/{name}": value for name, value in found.items()}
     tracker.metrics(results, step=0)
     return results
 
@@ -229,7 +272,9 @@ def _deciding(choice: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(choice).items() if name not in NOT_DECIDING}
 
 
-def _score_test_split(prepared: Prepared, when: str, tracker: Tracker) -> dict[str, float]:
+def _score_test_split(
+    prepared: Prepared, when: str, tracker: Tracker
+) -> tuple[dict[str, float], list[SummaryScores]]:
     """Greedy summaries of the test split, scored; every one of them goes into a table."""
     policy, config = prepared.policy, prepared.config
     prompts = prepared.test_prompts
@@ -239,6 +284,5 @@ def _score_test_split(prepared: Prepared, when: str, tracker: Tracker) -> dict[s
         )
     scores = score_summaries(summaries, prepared.metrics)
     tracker.table(f"summaries_{when}", [each.row(when) for each in scores])
-    return {
-        f"test/{when}/{name}": value for name, value in means(scores, config.length.target).items()
-    }
+    measured = means(scores, config.length.target)
+    return {f"test/{when}/{name}": value for name, value in measured.items()}, scores

@@ -244,7 +244,7 @@ def test_sides_may_be_swapped(both: tuple[Scores, Scores]) -> None:
         assert 1.0 == pytest.approx(one_sided)
 
 
-@given(scores, st.sampled_from([2.0**-40, 0.25, 8.0]))
+@given(scores, st.sampled_from([0.25, 2.0, 100.0]))
 def test_units_do_not_matter(both: tuple[Scores, Scores], unit: float) -> None:
     """A mean instead of a sum of four metrics changes no p-value."""
     plain = pair(*both)

@@ -2,14 +2,16 @@
 
 import json
 from math import floor, log10, sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SHARED
 
 from tersely.analysis.composite import METRICS
 from tersely.analysis.paired import Pairs, paired_t
 from tersely.analysis.published import Difference, Published, published
+
+TABLES = Path(__file__).parents[3] / "shared" / "study" / "published.json"
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +97,10 @@ def half_a_unit(test: Difference) -> float:
     return 5e-5 if test.p > 1e-3 else 5e-3 * 10.0 ** floor(log10(test.p))
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the study's tables")
+@pytest.mark.skipif(not TABLES.exists(), reason="needs the study's tables")
 def test_the_package_has_the_studys_numbers(study: Published) -> None:
     """All numbers of the tables are there, whatever they are called."""
-    tables = json.loads((SHARED / "study" / "published.json").read_text("utf-8"))
+    tables = json.loads(TABLES.read_text("utf-8"))
     compared = {(r["delta"], r["t"], r["p"]) for r in tables["runs"] if "p" in r}
     assert compared == {(c.difference, c.t, c.p) for c in study.compared.values()}
     rows = {(r["model"], r["composite"], *(r[m] for m in METRICS)) for r in tables["runs"]}

@@ -24,6 +24,9 @@ GIVEN = {
     ("model", "local"): ("model.path=FOLDER",),
     ("data", "jsonl"): ("data.path=FOLDER",),
     ("strategy", "staged"): ("reward=rouge",),
+    ("judge", "geval"): ("judge.base_url=http://127.0.0.1:8000/v1", "judge.model=MODEL"),
+    ("judge", "geval_local"): ("judge.model=MODEL",),
+    ("judge", "panel"): ("judge.base_url=http://127.0.0.1:8000/v1", "judge.model=MODEL"),
     ("rollout", "vllm"): ("rollout.workers=[http://127.0.0.1:8000]",),
 }
 """What a choice cannot do without."""
@@ -36,8 +39,8 @@ def test_conf_and_code_know_the_same_choices() -> None:
     assert {(name, choice) for name, group in GROUPS.items() for choice in group.choices} == set(
         CHOICES
     )
-    others = {path.parts[0] for path in FILES} - set(GROUPS)
-    assert {"config.yaml", "experiment", "hydra"} == others
+    others = {path.parts[0] for path in FILES if len(path.parts) > 1} - set(GROUPS)
+    assert {"experiment", "hydra"} == others
 
 
 def test_the_default_of_a_group_is_its_first_choice() -> None:

@@ -1,5 +1,7 @@
 """Scores of summaries, with metrics that can be counted on the fingers."""
 
+from dataclasses import replace
+
 import pytest
 
 from tersely.evaluation.scores import means, score_summaries
@@ -96,3 +98,11 @@ def test_known_facts_take_columns_of_their_own() -> None:
     known = Example("b", "post", ("ref",), facts=(Fact("who", ("my zebra",)),))
     (scored,) = score_summaries([summary("my zebra", 2, example=known)], METRICS)
     assert 1.0 == scored.row("before")["fact_coverage"]
+
+
+def test_judged_metrics_and_the_number_of_a_sample_take_columns_too() -> None:
+    """A missing mean is null, not 0."""
+    (scored,) = score_summaries([Summary(PLAIN, "the dog ran", 3, True, sample=2)], METRICS)
+    row = replace(scored, judged={"clarity": 0.75, "coverage": None}).row("test/plain")
+    assert ("test/plain", 2) == (row["when"], row["sample"])
+    assert (0.75, None) == (row["judge/clarity"], row["judge/coverage"])

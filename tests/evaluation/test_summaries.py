@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from tersely.evaluation import summaries
-from tersely.evaluation.summaries import Summary, greedy_summaries
+from tersely.evaluation.decoding import DecodingConfig
+from tersely.evaluation.summaries import Summary, greedy_summaries, write_summaries
 from tersely.policy.load import Policy
 from tersely.records import Example, Prompt
 from tersely.rollout.decode import decode
@@ -58,3 +59,43 @@ def test_progress_is_how_many_are_done(policy: Policy, monkeypatch: pytest.Monke
 
 def test_no_prompts_no_summaries(policy: Policy) -> None:
     assert [] == write(policy, [])
+
+
+def sample(policy: Policy, seed: int, samples: int = 3, **more: float) -> list[Summary]:
+    decoding = DecodingConfig(max_tokens=10, temperature=1.0, samples=samples, **more)  # type: ignore[arg-type]
+    return write_summaries(policy.model, policy.tokenizer, PROMPTS, decoding, seed)
+
+
+@pytest.mark.parametrize("batch", [1, 6, 64])
+def test_samples_of_a_post_stand_together(
+    batch: int, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the prompts' order, numbered, and each of its own; a batch of 1 still has one prompt."""
+    monkeypatch.setattr(summaries, "BATCH", batch)
+    written = sample(policy, seed=0)
+    assert [prompt.example for prompt in PROMPTS for _ in range(3)] == [s.example for s in written]
+    assert [0, 1, 2] * len(PROMPTS) == [summary.sample for summary in written]
+    assert len({summary.text for summary in written}) > 2 * len(PROMPTS)
+
+
+def test_a_seed_gives_the_same_samples_and_another_gives_others(policy: Policy) -> None:
+    first = [summary.text for summary in sample(policy, seed=1)]
+    assert first == [summary.text for summary in sample(policy, seed=1)]
+    assert first != [summary.text for summary in sample(policy, seed=2)]
+
+
+def test_a_nucleus_of_one_token_is_greedy(policy: Policy) -> None:
+    """top_p=1e-6 leaves the most likely token alone: the samples are the greedy summaries."""
+    greedy = [summary.text for summary in write(policy)]
+    assert greedy == [summary.text for summary in sample(policy, seed=5, samples=1, top_p=1e-6)]
+
+
+def test_a_greedy_summary_is_no_sample(policy: Policy) -> None:
+    assert {None} == {summary.sample for summary in write(policy)}
+
+
+def test_progress_counts_samples(policy: Policy) -> None:
+    told: list[int] = []
+    decoding = DecodingConfig(max_tokens=4, temperature=1.0, samples=2)
+    write_summaries(policy.model, policy.tokenizer, PROMPTS, decoding, progress=told.append)
+    assert 2 * len(PROMPTS) == told[-1]

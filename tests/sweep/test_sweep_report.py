@@ -1,5 +1,7 @@
 """The table and the page that a sweep ends with."""
 
+from dataclasses import replace
+
 from tersely.sweep.report import Links, report_text
 from tersely.sweep.result import JobResult
 from tersely.sweep.table import as_markdown, differing_overrides, sweep_table
@@ -101,6 +103,12 @@ def test_the_report_of_a_sweep_without_failures() -> None:
     )
 
 
+def test_the_report_names_the_command_for_the_full_one() -> None:
+    """It is read by its sweep's name."""
+    text = report_text("night", [job("rouge", "joint")], None)
+    assert "`python report.py sweep=night`" in text
+
+
 def test_the_report_lists_failed_jobs_with_their_reason() -> None:
     """By the overrides that would run them again."""
     failed = JobResult("FAILED", ("reward=meteor", "seed=1"), "meteor", error="no WordNet")
@@ -113,3 +121,16 @@ def test_the_report_lists_failed_jobs_with_their_reason() -> None:
 def test_a_sweep_that_left_nothing_says_so() -> None:
     """No table without rows."""
     assert "# Sweep night\n\nNo job left a result.\n" == report_text("night", [], None)
+
+
+def test_a_judged_sweep_has_what_the_judge_found() -> None:
+    """Missing verdicts take a column where there are any; a job that was not judged has no
+    number."""
+    found = {"test/after/judge/composite_sum": 2.5, "test/after/judge/pass_rate": 0.5}
+    judged = replace(job("rouge", "joint"), metrics={**METRICS, **found})
+    rows = sweep_table([judged, job("rouge", "staged")])
+    assert [("2.500", "50%"), ("-", "-")] == [(r["composite"], r["pass rate"]) for r in rows]
+    assert "missing" not in rows[0]
+
+    short = replace(judged, metrics={**judged.metrics, "test/after/judge/missing": 4.0})
+    assert "4" == sweep_table([short])[0]["missing"]

@@ -46,7 +46,7 @@ class DecodingConfig:
 
 
 @dataclass
-class ScoringConfig:
+class MeasureConfig:
     """What summaries are measured against; a run's own values where a run is evaluated."""
 
     target: int = 64
@@ -58,7 +58,7 @@ class ScoringConfig:
 
     def __post_init__(self) -> None:
         if self.target < 1:
-            raise ConfigError(f"scoring.target must be at least 1 token, got {self.target}")
+            raise ConfigError(f"measure.target must be at least 1 token, got {self.target}")
 
     def metrics(self) -> RewardConfig:
         """How overlap metrics are computed, as a run says it."""

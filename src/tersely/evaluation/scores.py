@@ -1,7 +1,7 @@
 """Scores of summaries: lexical overlap with the references, lengths, and facts where known."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from tersely.data.facts import coverage, faithfulness
@@ -19,13 +19,18 @@ class SummaryScores:
     """Metric name (rouge_l, meteor, bleu) to its score against the best reference."""
     facts: Mapping[str, float]
     """fact_coverage and fact_faithfulness; empty where the facts are not known."""
+    judged: Mapping[str, float | None] = field(default_factory=dict)
+    """Judged metric to its mean over rounds, None where every verdict is missing; empty where
+    nobody judged."""
 
     def row(self, when: str) -> dict[str, object]:
-        """One line of the summary table; `when` is `before` or `after` training."""
+        """One line of the summary table; `when` is `before` or `after` training, or the name of
+        an evaluation."""
         example = self.summary.example
         return {
             "when": when,
             "id": example.id,
+            **({} if self.summary.sample is None else {"sample": self.summary.sample}),
             "domain": example.domain,
             "summary": self.summary.text,
             "reference": example.references[0],
@@ -33,6 +38,7 @@ class SummaryScores:
             "stopped": self.summary.stopped,
             **self.overlap,
             **self.facts,
+            **{f"judge/{name}": score for name, score in self.judged.items()},
             "post": example.post,
         }
 

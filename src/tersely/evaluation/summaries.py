@@ -28,8 +28,8 @@ class Summary:
     """Tokens, without the end of turn."""
     stopped: bool
     """Whether the policy ended its turn before the token limit."""
-    sample: int = 0
-    """Which of the example's summaries it is, from 0."""
+    sample: int | None = None
+    """Which of the example's sampled summaries it is, from 0; None of a greedy one."""
 
 
 def greedy_summaries(
@@ -76,7 +76,7 @@ def write_summaries(
         for place, completions in zip(places, decoded, strict=True):
             example = prompts[place].example
             written[place] = [
-                _summary(example, completion, tokenizer, sample)
+                _summary(example, completion, tokenizer, None if decoding.greedy else sample)
                 for sample, completion in enumerate(completions)
             ]
         mx.clear_cache()
@@ -94,7 +94,9 @@ def _drawing(decoding: DecodingConfig, seed: int, start: int) -> dict[str, Any]:
     }
 
 
-def _summary(example: Example, completion: Completion, tokenizer: Tokenizer, sample: int) -> Summary:
+def _summary(
+    example: Example, completion: Completion, tokenizer: Tokenizer, sample: int | None
+) -> Summary:
     stopped = completion.finish_reason == "stop"
     return Summary(
         example=example,

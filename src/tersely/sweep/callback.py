@@ -8,7 +8,7 @@ and exit code 0; SystemExit does not, so every way out here is one.
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from tersely.errors import TerselyError
+from tersely.sweep.evaluations import evaluations_text
 from tersely.sweep.names import SWEEP_VARIABLE
 from tersely.sweep.report import Links, report_text
 from tersely.sweep.result import JobResult, read_result, read_results
@@ -26,6 +27,8 @@ from tersely.tracking.config import TrackingConfig
 from tersely.tracking.ending import one_line
 
 log = logging.getLogger(__name__)
+
+ReportText = Callable[[str, Sequence[JobResult], Links | None], str]
 
 NO_RESULT = "ended without a result; its folder has the log"
 
@@ -63,15 +66,23 @@ class SweepCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         try:
-            results = finish(config)
+            results = finish(config, self.report_text)
         except Exception as error:  # Hydra would make a warning and exit code 0 of it
             log.exception("the sweep's report could not be made")
             raise SystemExit(1) from error
         if not all(result.finished for result in results):
             raise SystemExit(1)
 
+    report_text = staticmethod(report_text)
 
-def finish(config: DictConfig) -> list[JobResult]:
+
+class EvaluationSweepCallback(SweepCallback):
+    """The same around a sweep of `evaluate.py`."""
+
+    report_text = staticmethod(evaluations_text)
+
+
+def finish(config: DictConfig, report_text: ReportText = report_text) -> list[JobResult]:
     """Write and print the report; the results it is made of."""
     folder = sweep_folder(config)
     results = read_results(folder)
@@ -97,8 +108,8 @@ def unfinished(config: DictConfig) -> JobResult:
     return JobResult(
         overrides=tuple(config.hydra.overrides.task),
         status="FAILED",
-        reward=str(choices.get("reward")),
-        strategy=str(choices.get("strategy")),
+        reward=str(choices.get("reward") or ""),
+        strategy=str(choices.get("strategy") or ""),
         model=str(choices.get("model")),
         seed=int(config.seed),
         error=NO_RESULT,

@@ -1,6 +1,6 @@
 """The page that a sweep ends with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tersely.sweep.result import LAST, JobResult
@@ -19,14 +19,26 @@ class Links:
 
 def report_text(name: str, results: Sequence[JobResult], links: Links | None) -> str:
     """Markdown: the table, what failed and why, and how to compare the runs in MLflow."""
+    note = (
+        f"Train reward: the mean of the last {LAST} training steps. All else: greedy "
+        "summaries of the test split, after training; lengths in tokens.\n\n"
+        f"With tests, intervals and pictures: `python report.py sweep={name}`"
+    )
+    return page(name, results, sweep_table(results), note, links)
+
+
+def page(
+    name: str,
+    results: Sequence[JobResult],
+    rows: Sequence[Mapping[str, str]],
+    note: str,
+    links: Links | None,
+) -> str:
+    """The page around the table of `rows`; `note` says what its columns are."""
     failed = [result for result in results if not result.finished]
     parts = [f"# Sweep {name}", headline(len(results), len(failed))]
     if results:
-        parts.append(as_markdown(sweep_table(results)))
-        parts.append(
-            f"Train reward: the mean of the last {LAST} training steps. All else: greedy "
-            "summaries of the test split, after training; lengths in tokens."
-        )
+        parts += [as_markdown(rows), note]
     if failed:
         lines = (f"- {' '.join(r.overrides) or 'default'}: {r.error or r.status}" for r in failed)
         parts += ["## Failed", "\n".join(lines)]

@@ -11,6 +11,12 @@ SCORES = {
     "METEOR": "test/after/meteor",
     "BLEU": "test/after/bleu",
 }
+JUDGED = {
+    "composite": ("test/after/judge/composite_sum", ".3f"),
+    "pass rate": ("test/after/judge/pass_rate", ".0%"),
+    "missing": ("test/after/judge/missing", ".0f"),
+}
+"""Columns of a sweep any of whose jobs was judged."""
 NOT_A_TERM = {"reward/mean", "reward/std_within_group", "reward/zero_std_share"}
 
 
@@ -23,7 +29,18 @@ def sweep_table(results: Sequence[JobResult]) -> list[dict[str, str]]:
     axes = differing_overrides(results)
     rows = [(labels(result, axes), result) for result in results]
     rows.sort(key=lambda row: [natural(label) for label in row[0].values()])
-    return [{**label, **measures(result)} for label, result in rows]
+    judged = judged_columns(results)
+    return [{**label, **measures(result, judged)} for label, result in rows]
+
+
+def judged_columns(results: Sequence[JobResult]) -> list[str]:
+    """Those of `JUDGED` that some job has; missing verdicts only where there are any."""
+    found = {name: [r.metrics.get(key) for r in results] for name, (key, _) in JUDGED.items()}
+    return [
+        name
+        for name, values in found.items()
+        if any(value is not None and (value > 0 or name != "missing") for value in values)
+    ]
 
 
 def differing_overrides(results: Sequence[JobResult]) -> list[str]:
@@ -50,12 +67,13 @@ def labels(result: JobResult, axes: Sequence[str]) -> dict[str, str]:
     }
 
 
-def measures(result: JobResult) -> dict[str, str]:
+def measures(result: JobResult, judged: Sequence[str] = ()) -> dict[str, str]:
     metrics = result.metrics
     return {
         "train reward": number(metrics.get("reward/mean"), ".3f"),
         "of which": reward_terms(metrics),
         **{name: number(metrics.get(key), ".3f") for name, key in SCORES.items()},
+        **{name: number(metrics.get(JUDGED[name][0]), JUDGED[name][1]) for name in judged},
         "mean length": number(metrics.get("test/after/length_mean"), ".1f"),
         "within ±5": number(metrics.get("test/after/within_5_share"), ".0%"),
         "status": result.status,

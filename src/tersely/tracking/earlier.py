@@ -32,6 +32,8 @@ class EarlierRun:
     """Where its weights are on this machine."""
     status: str
     """How it ended, or RUNNING."""
+    data_fingerprint: str | None
+    """Of its data when it began."""
 
     def weights(self) -> Path:
         """The run's checkpoint. Raises ModelError where it left none, or it is not here."""
@@ -60,6 +62,7 @@ def find_in_folder(folder: Path) -> EarlierRun:
         choices={key: str(value) for key, value in read_json(folder / "params.json").items()},
         checkpoint=first_checkpoint(folder / FINAL, tags.get("checkpoint")),
         status=str(tags.get("status", "unfinished")),
+        data_fingerprint=tags.get("data_fingerprint"),
     )
 
 
@@ -98,6 +101,7 @@ def find_in_store(config: MlflowTracking, run_id: str) -> EarlierRun:
         choices=run.data.params,
         checkpoint=first_checkpoint(tags.get("checkpoint")) or copied_checkpoint(client, run_id),
         status=run.info.status,
+        data_fingerprint=tags.get("data_fingerprint"),
     )
 
 

@@ -69,12 +69,17 @@ def capture_facts() -> RunFacts:
 
 def keep_facts(tracker: Tracker, facts: RunFacts, config: str, folder: Path) -> None:
     """Write `environment.json` and the resolved `config.yaml` to `folder`, and track them."""
+    tracker.tags(facts.tags())
+    for file in write_facts(facts, config, folder):
+        tracker.artifact(file)
+
+
+def write_facts(facts: RunFacts, config: str, folder: Path) -> tuple[Path, Path]:
+    """Write both to `folder`; where they are."""
     environment, resolved = folder / "environment.json", folder / "config.yaml"
     environment.write_text(json.dumps(asdict(facts), indent=2) + "\n", encoding="utf-8")
     resolved.write_text(config, encoding="utf-8")
-    tracker.tags(facts.tags())
-    tracker.artifact(environment)
-    tracker.artifact(resolved)
+    return environment, resolved
 
 
 def installed(names: tuple[str, ...]) -> dict[str, str]:

@@ -70,6 +70,11 @@ class JoinedMlflow(MlflowRun):
         self._outbox = Outbox(self._send)
         return self
 
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Also into the run's folder, which is not where an evaluation writes its files."""
+        self._files.artifact(path, folder)
+        super().artifact(path, folder)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

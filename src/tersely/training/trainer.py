@@ -134,9 +134,11 @@ def schedule_of(trainer: TrainerConfig, rollout: RolloutConfig) -> Schedule:
     return Schedule(rollout.max_staleness, rollout.sync_every, trainer.updates_per_step)
 
 
-def check_context(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) -> None:
+def check_context(
+    policy: Policy, prompts: Sequence[Prompt], max_tokens: int, key: str = "rollout.max_tokens"
+) -> None:
     """Raise `ConfigError` where prompt and completion cannot both fit the model's context, and
-    `ModelError` where a prompt has ids that the model does not know."""
+    `ModelError` where a prompt has ids that the model does not know. `key` sets `max_tokens`."""
     largest = max(max(prompt.token_ids) for prompt in prompts)
     known = policy.config.get("vocab_size")
     if isinstance(known, int) and largest >= known:
@@ -148,7 +150,7 @@ def check_context(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) ->
     longest = max(len(prompt.token_ids) for prompt in prompts)
     if context is not None and longest + max_tokens > context:
         raise ConfigError(
-            f"a prompt of {longest} tokens and rollout.max_tokens={max_tokens} need "
+            f"a prompt of {longest} tokens and {key}={max_tokens} need "
             f"{longest + max_tokens} positions, but this model has {context}; set "
-            f"rollout.max_tokens={max(2, context - longest)} or lower prompt.max_tokens"
+            f"{key}={max(2, context - longest)} or lower prompt.max_tokens"
         )

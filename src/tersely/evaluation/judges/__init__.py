@@ -1,0 +1,1 @@
+"""Judges: faithfulness, coverage, conciseness and clarity of summaries, in rounds."""

@@ -1,0 +1,105 @@
+"""Replies of a judge as scores. What cannot be read is no score."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tersely.evaluation.judges.criteria import HIGHEST, LOWEST
+from tersely.evaluation.judges.reply import CUT_OFF, Completion
+
+_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+_SCORE = re.compile(r'"score"\s*:\s*"?(\d)(?!\d)')
+
+
+class Unreadable(Exception):
+    """A reply that is no verdict; the message says why."""
+
+
+def read_verdict(completion: Completion, keys: Iterable[str]) -> dict[str, Any]:
+    """The last JSON object of a reply that has all `keys`; fences, remarks and thoughts around it
+    are passed over. Raises `Unreadable`."""
+    wanted = set(keys)
+    found = [value for _, value in _objects(completion.text) if wanted <= set(value)]
+    if found:
+        return found[-1]
+    if completion.cut_off:
+        raise Unreadable(CUT_OFF)
+    raise Unreadable(f"the reply has no JSON object with {' and '.join(sorted(wanted))}")
+
+
+def read_score(value: object) -> int:
+    """A score of the scale. Raises `Unreadable` for anything else; a 7.0 and a "7" are 7."""
+    if isinstance(value, str) and re.fullmatch(r"\s*\d\s*", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise Unreadable(f"the score is {str(value)[:20]!r}, which is no whole number")
+    if not LOWEST <= value <= HIGHEST:
+        raise Unreadable(f"the score is {str(value)[:20]}, outside of {LOWEST} to {HIGHEST}")
+    return int(value)
+
+
+def read_reason(value: object) -> str:
+    """A reason as one line of text. Raises `Unreadable` if it is no text."""
+    if not isinstance(value, str):
+        raise Unreadable("the reason is no text")
+    return " ".join(value.split())
+
+
+def score_alternatives(completion: Completion) -> list[tuple[str, float]] | None:
+    """The scores that might have stood where the score stands, with their log-probabilities.
+
+    Found by its place in the reply: a reason may well have the same digit, before or after it. None
+    without log-probabilities, or where that place is not one token of one digit.
+    """
+    places = [
+        start + match.start(1)
+        for (start, end), _ in _objects(completion.text)
+        for match in _SCORE.finditer(completion.text, start, end)
+    ]
+    try:
+        token = _token_at(places, completion)
+        if token is None or token["token"].strip() != completion.text[places[0]]:
+            return None
+        others = [(each["token"].strip(), each["logprob"]) for each in token["top_logprobs"]]
+    except (AttributeError, LookupError, TypeError):
+        return None
+    return [(digit, float(logprob)) for digit, logprob in others if digit in _DIGITS]
+
+
+def _token_at(places: list[int], completion: Completion) -> Any:
+    """The token at the only place; None if there are several, or other tokens than the text's."""
+    tokens = completion.logprobs
+    if tokens is None or len(places) != 1:
+        return None
+    if "".join(token["token"] for token in tokens) != completion.text:
+        return None
+    position = 0
+    for token in tokens:
+        position += len(token["token"])
+        if position > places[0]:
+            return token
+    return None
+
+
+_DIGITS = {str(score) for score in range(LOWEST, HIGHEST + 1)}
+
+
+def _objects(text: str) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """The outermost JSON objects of a text and where they stand."""
+    # Blanked, not cut, so that places stay.
+    text = _THOUGHT.sub(lambda thought: " " * len(thought[0]), text)
+    start = text.find("{")
+    while start >= 0:
+        try:
+            value, end = _DECODER.raw_decode(text, start)
+        except ValueError:
+            end = start + 1
+        except RecursionError:
+            return
+        else:
+            yield (start, end), value
+        start = text.find("{", end)
+
+
+_DECODER = json.JSONDecoder()

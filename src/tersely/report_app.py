@@ -1,0 +1,25 @@
+"""The entry script `report.py` as Hydra knows it."""
+
+from tersely.analysis.config import ReportConfig
+from tersely.config import GROUPS, App
+
+USAGE = """How the runs compare, and how sure that is: a page, its tables, tests and pictures.
+
+Usage: python report.py sweep=NAME                     a sweep, by its folder under multirun/
+       python report.py runs=[FOLDER_OR_ID,...]        runs, by folder or MLflow id
+       python report.py experiment=NAME                all runs of an MLflow experiment
+       python report.py published                      the study's own numbers, read again
+
+Groups:
+{groups}
+
+Values:
+  baseline   what the others are compared with: a run's folder or id, or a configuration's name;
+             without it reward=length, or the policy before training where no run has that
+  evaluation the evaluation (evaluate.py) whose summaries are compared, as test/plain; without it
+             those of the end of training
+  output     the report's folder; without it report/ in the sweep's folder, or multirun/reports/NAME
+  folder     where sweeps are; multirun
+"""
+
+REPORT = App("report.py", "report_schema", ReportConfig, {"tracking": GROUPS["tracking"]}, USAGE)

@@ -1,0 +1,74 @@
+"""What readers are warned of."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from written_runs import write_run
+
+from tersely.analysis.cautions import cautions
+from tersely.analysis.results import Results, analyse
+from tersely.analysis.runs import read_run
+
+SCORES = [0.5, 0.6, 0.7]
+
+
+def results(folders: Sequence[Path]) -> Results:
+    return analyse([read_run(folder) for folder in folders], None)
+
+
+def test_nothing_is_said_of_runs_that_give_no_cause(tmp_path: Path) -> None:
+    """Two seeds, within budget, judged by one judge, on the same posts."""
+    for seed in (0, 1):
+        write_run(tmp_path / f"r{seed}", SCORES, seed=seed)
+        write_run(tmp_path / f"l{seed}", SCORES, reward="length", seed=seed)
+    assert [] == cautions(results(sorted(tmp_path.iterdir())))
+
+
+def test_different_posts_versions_and_seeds_are_named(tmp_path: Path) -> None:
+    """In the order of their gravity."""
+    write_run(tmp_path / "r", SCORES, tags={"code_version": "a"})
+    write_run(tmp_path / "l", SCORES[:2], reward="length", tags={"code_version": "b"})
+    versions, posts, seeds = cautions(results([tmp_path / "r", tmp_path / "l"]))
+    assert "2 versions of the code" in versions
+    assert "2 of up to 3 are common" in posts
+    assert seeds.startswith("All configurations have one seed only.")
+
+
+def test_a_repetition_is_named(tmp_path: Path) -> None:
+    """It is no second seed."""
+    write_run(tmp_path / "a", SCORES, before=SCORES)
+    write_run(tmp_path / "b", SCORES, before=SCORES)
+    said = cautions(results([tmp_path / "a", tmp_path / "b"]))
+    assert "1 run is left out because a later one has the same configuration" in said[0]
+
+
+def test_several_judges_are_named(tmp_path: Path) -> None:
+    """One that is kinder would decide the comparison."""
+    write_run(tmp_path / "r", SCORES)
+    write_run(tmp_path / "l", SCORES, reward="length")
+    table = tmp_path / "l" / "tables" / "verdicts_test.jsonl"
+    table.write_text(table.read_text().replace("chosen", "another"))
+    said = cautions(results([tmp_path / "r", tmp_path / "l"]))
+    assert any("of 2 judges (another, chosen)" in warning for warning in said)
+
+
+def test_rouge_as_a_measure_of_rouge_is_named(tmp_path: Path) -> None:
+    """Where nothing was judged and no facts are known."""
+    write_run(tmp_path / "r", SCORES, judged=False)
+    write_run(tmp_path / "l", SCORES, reward="length", judged=False)
+    said = cautions(results([tmp_path / "r", tmp_path / "l"]))
+    assert any(warning.startswith("Nothing was judged") for warning in said)
+    assert any("rewarded by ROUGE-L has an advantage" in warning for warning in said)
+
+
+def test_what_is_gone_at_equal_length_is_named(tmp_path: Path) -> None:
+    """Scores that are 0.01 a token longer, and nothing else: d = 0.01 (L - 64)."""
+    lengths = [64, 66, 68, 70, 72, 74, 76, 78]
+    write_run(
+        tmp_path / "r",
+        [0.5 + 0.01 * (length - 64) for length in lengths],
+        lengths=lengths,
+    )
+    write_run(tmp_path / "l", [0.5] * 8, reward="length")
+    said = cautions(results([tmp_path / "r", tmp_path / "l"]))
+    assert any("not at equal length" in w and "rouge joint" in w for w in said)

@@ -1,0 +1,98 @@
+"""Which runs are seeds of one configuration, what it is called, and what it is compared with."""
+
+from pathlib import Path
+
+import pytest
+
+from tersely.analysis.configurations import Configuration, baselines, configurations
+from tersely.analysis.runs import Run
+from tersely.errors import ConfigError
+
+
+def run(
+    reward: str, strategy: str = "joint", seed: int = 0, overrides: str = "", **more: str
+) -> Run:
+    params = {"reward": reward, "strategy": strategy, "seed": str(seed), **more}
+    name = f"{reward} {strategy} seed {seed}"
+    tags = {"overrides": overrides, "name": name}
+    return Run(Path(f"/{reward}-{strategy}-{seed}"), None, params, tags, {}, {}, (), {})
+
+
+def names(every: list[Configuration]) -> list[str]:
+    return [each.name for each in every]
+
+
+def compared(every: list[Configuration], named: str | None = None) -> dict[str, str | None]:
+    return {name: other.name if other else None for name, other in baselines(every, named).items()}
+
+
+def test_seeds_of_one_configuration_stand_together() -> None:
+    """Whatever their order, and however the seed was given."""
+    (one,) = configurations([run("rouge", seed=2, overrides="seed=2"), run("rouge", seed=0)])
+    assert ("rouge joint", (0, 2)) == (one.name, one.seeds)
+
+
+def test_the_later_run_of_a_seed_stands() -> None:
+    """A repetition says nothing about seeds."""
+    first, second = run("rouge", overrides="seed=0"), run("rouge")
+    (one,) = configurations([first, second])
+    assert (second,) == one.runs
+
+
+def test_names_have_what_differs() -> None:
+    """The model in front; a parameter and an override that no parameter shows behind."""
+    made = configurations(
+        [
+            run("rouge", model="a", overrides="loss.clip_low=0.1 tracking.folder=x"),
+            run("rouge", model="a", overrides="loss.clip_low=0.3 tracking.folder=y"),
+            run("rouge", model="b", learning_rate="0.1", overrides="trainer.learning_rate=0.1"),
+        ]
+    )
+    assert [
+        "a · rouge joint · loss.clip_low=0.1",
+        "a · rouge joint · loss.clip_low=0.3",
+        "b · rouge joint · learning_rate=0.1",
+    ] == names(made)
+
+
+def test_the_baseline_is_length_only_of_the_same_model_and_strategy() -> None:
+    """It is compared with nothing itself."""
+    made = configurations(
+        [run(r, s, model=m) for r in ("length", "rouge") for s in ("joint", "staged") for m in "ab"]
+    )
+    assert {
+        "a · rouge joint": "a · length joint",
+        "a · rouge staged": "a · length staged",
+        "b · rouge joint": "b · length joint",
+        "b · rouge staged": "b · length staged",
+    } == compared(made)
+
+
+def test_one_length_only_serves_both_strategies() -> None:
+    """As in the study."""
+    made = configurations([run("length"), run("rouge"), run("rouge", "staged")])
+    assert {"rouge joint": "length joint", "rouge staged": "length joint"} == compared(made)
+
+
+def test_without_length_only_it_is_the_policy_before_training() -> None:
+    """Also where a model has none, and where there is nothing but length-only."""
+    assert {"bleu joint": None, "rouge joint": None} == compared(
+        configurations([run("rouge"), run("bleu")])
+    )
+    both = configurations([run("length", model="a"), run("rouge", model="b")])
+    assert {"b · rouge joint": None} == compared(both)
+    assert {"length joint": None} == compared(configurations([run("length")]))
+
+
+@pytest.mark.parametrize("named", ["bleu joint", "bleu joint seed 1", "bleu-joint-1"])
+def test_a_baseline_can_be_named(named: str) -> None:
+    """By configuration, by one of its runs, by that run's folder."""
+    made = configurations([run("rouge"), run("length"), run("bleu"), run("bleu", seed=1)])
+    assert {"length joint": "bleu joint", "rouge joint": "bleu joint"} == compared(made, named)
+
+
+def test_a_baseline_that_is_not_there_is_refused_with_those_that_are() -> None:
+    """Before anything is computed."""
+    made = configurations([run("rouge"), run("bleu")])
+    with pytest.raises(ConfigError, match=r"names no configuration .* 'bleu joint'; 'rouge joint'"):
+        baselines(made, "meteor")
