@@ -105,6 +105,20 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def ui(session: nox.Session) -> None:
+    """Look at a report and at MLflow's compare page in the Chromium of this machine.
+
+    Screenshots are kept in .nox/screenshots.
+    """
+    install(session, "--editable", ".[test]", "playwright")
+    shots = Path(".nox/screenshots").absolute()
+    session.run(
+        "pytest", *(session.posargs or ["tests/ui"]), env={"TERSELY_SCREENSHOTS": str(shots)}
+    )
+    session.log(f"screenshots: {shots}")
+
+
+@nox.session(default=False)
 def warm_start(session: nox.Session) -> None:
     """Make the embedded model again from nothing, with the recorded seed."""
     install(session, "--editable", ".")

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from tersely.config import load_for, register
 from tersely.launch import guarded, mendable
-from tersely.report_app import REPORT
+from tersely.report_app import REPORT, overrides
 
 register(REPORT)
 
@@ -23,6 +23,5 @@ def main(tree: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    # A word by itself is no override to Hydra.
-    sys.argv = ["published=true" if word == "published" else word for word in sys.argv]
+    sys.argv[1:] = overrides(sys.argv[1:])
     guarded(main, REPORT)

@@ -18,6 +18,9 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    """Seconds before it is said."""
+    drops: int = 0
+    """Blanks that come first, one every 0.05 s."""
 
 
 Script = Callable[[dict[str, Any], int], Reply]
@@ -132,7 +135,7 @@ class FakeEndpoint:
         await self._stop.wait()
         await runner.cleanup()
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         number = len(self.requests)
         self.requests.append(body)
@@ -144,6 +147,14 @@ class FakeEndpoint:
             await asyncio.sleep(reply.delay)
         finally:
             self.here -= 1
+        if reply.drops:
+            stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+            await stream.prepare(request)
+            for _ in range(reply.drops):
+                await stream.write(b" ")
+                await asyncio.sleep(0.05)
+            await stream.write(json.dumps(reply.payload).encode())
+            return stream
         if isinstance(reply.payload, str):
             return web.Response(text=reply.payload, status=reply.status, headers=reply.headers)
         return web.json_response(reply.payload, status=reply.status, headers=reply.headers)

@@ -74,10 +74,7 @@ class FakeWorker:
     async def start(self) -> None:
         """Listen; on the port that it had, if it had one."""
         app = web.Application()
-        app.router.add_get("/health", self._health)
-        app.router.add_post("/bring", self._bring)
-        app.router.add_post("/inference/v1/generate", self._generate)
-        app.router.add_post("/v1/completions", self._completions)
+        self._route(app.router)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
@@ -87,10 +84,24 @@ class FakeWorker:
 
     async def stop(self) -> None:
         """Break all connections and forget the weights."""
-        self.tag = "none"
+        self.forget()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    def forget(self) -> None:
+        """Have the weights of a server that has just started."""
+        self.tag = "none"
+
+    def sampled(self, prompt: Sequence[int], seed: int, sampling: Sampling) -> Completion:
+        """See `completion`."""
+        return completion(prompt, seed, sampling)
+
+    def _route(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/health", self._health)
+        router.add_post("/bring", self._bring)
+        router.add_post("/inference/v1/generate", self._generate)
+        router.add_post("/v1/completions", self._completions)
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response()
@@ -131,16 +142,50 @@ class FakeWorker:
         if fault is Fault.refused:
             return web.json_response({"error": {"message": "too long a prompt"}}, status=400)
         if fault is Fault.gone:
-            self.tag = "none"
+            self.forget()
         if "sampling_params" not in body and body["model"] != self.tag:
             return web.json_response({"error": {"message": "no such model"}}, status=404)
         tag = "stale" if fault is Fault.stale else self.tag
-        text = json.dumps(_reply(body, prompt, how, tag, fault))
+        text = json.dumps(self._reply(body, prompt, how, tag, fault))
         if fault is Fault.cut_off:
             text = text[: len(text) // 2]
         if fault is Fault.killed:
             return await _break_off(request, text)
         return web.Response(text=text, content_type="application/json")
+
+    def _reply(
+        self,
+        body: dict[str, Any],
+        prompt: list[int],
+        how: dict[str, Any],
+        tag: str,
+        fault: Fault | None,
+    ) -> dict[str, Any]:
+        sampling = Sampling(how["max_tokens"], how["temperature"], tuple(how["stop_token_ids"]))
+        named = "sampling_params" not in body
+        choices = []
+        for index in range(how["n"] - (fault is Fault.too_few)):
+            ids, logprobs, finish = self.sampled(prompt, how["seed"] + index, sampling)
+            if fault is Fault.aborted:
+                ids, logprobs = ids[:1], logprobs[:1]
+            choice: dict[str, Any] = {
+                "index": index,
+                "token_ids": ids,
+                "finish_reason": "abort" if fault is Fault.aborted else finish,
+            }
+            if named:
+                tokens = [f"token_id:{token}" for token in ids]
+                choice["logprobs"] = {"tokens": tokens, "token_logprobs": logprobs}
+            else:
+                content = [
+                    {"token_id": token, "logprob": logprob}
+                    for token, logprob in zip(ids, logprobs, strict=True)
+                ]
+                choice["logprobs"] = {"content": content}
+                choice["weight_versions"] = [{"version": tag, "start": 0, "end": len(ids)}]
+            choices.append(choice)
+        key, prefix = ("id", "cmpl") if named else ("request_id", "generate-tokens")
+        return {key: f"{prefix}-{body['request_id']}", "model": tag, "choices": choices}
 
 
 async def _break_off(request: web.Request, text: str) -> web.StreamResponse:
@@ -150,36 +195,6 @@ async def _break_off(request: web.Request, text: str) -> web.StreamResponse:
     assert request.transport is not None
     request.transport.abort()
     return response
-
-
-def _reply(
-    body: dict[str, Any], prompt: list[int], how: dict[str, Any], tag: str, fault: Fault | None
-) -> dict[str, Any]:
-    sampling = Sampling(how["max_tokens"], how["temperature"], tuple(how["stop_token_ids"]))
-    named = "sampling_params" not in body
-    choices = []
-    for index in range(how["n"] - (fault is Fault.too_few)):
-        ids, logprobs, finish = completion(prompt, how["seed"] + index, sampling)
-        if fault is Fault.aborted:
-            ids, logprobs = ids[:1], logprobs[:1]
-        choice: dict[str, Any] = {
-            "index": index,
-            "token_ids": ids,
-            "finish_reason": "abort" if fault is Fault.aborted else finish,
-        }
-        if named:
-            tokens = [f"token_id:{token}" for token in ids]
-            choice["logprobs"] = {"tokens": tokens, "token_logprobs": logprobs}
-        else:
-            content = [
-                {"token_id": token, "logprob": logprob}
-                for token, logprob in zip(ids, logprobs, strict=True)
-            ]
-            choice["logprobs"] = {"content": content}
-            choice["weight_versions"] = [{"version": tag, "start": 0, "end": len(ids)}]
-        choices.append(choice)
-    key, prefix = ("id", "cmpl") if named else ("request_id", "generate-tokens")
-    return {key: f"{prefix}-{body['request_id']}", "model": tag, "choices": choices}
 
 
 async def bring(worker: Worker, published: Published) -> None:

@@ -1,7 +1,12 @@
 """The entry script `report.py` as Hydra knows it."""
 
+import re
+from collections.abc import Sequence
+
 from tersely.analysis.config import ReportConfig
 from tersely.config import GROUPS, App
+
+EXPERIMENT = re.compile("^experiment=")
 
 USAGE = """How the runs compare, and how sure that is: a page, its tables, tests and pictures.
 
@@ -23,3 +28,15 @@ Values:
 """
 
 REPORT = App("report.py", "report_schema", ReportConfig, {"tracking": GROUPS["tracking"]}, USAGE)
+
+
+def overrides(words: Sequence[str]) -> list[str]:
+    """What one types, as Hydra takes it.
+
+    A word by itself is no override, and `experiment=` would choose a preset of `train.py`: any
+    name that has a folder in conf/ is a group to Hydra, in every script.
+    """
+    return [
+        "published=true" if word == "published" else EXPERIMENT.sub("experiment_name=", word)
+        for word in words
+    ]

@@ -188,11 +188,9 @@ def _train(
     steps = config.trainer.steps_for(len(prepared.train_prompts))
     seed = derive(config.seed, "stage", *stage.name.encode())
     policy.attach(config.tuning, derive(seed, "init"))
+    progress = StageProgress(stage.name, steps, tracker, first_step)
     try:
-        with (
-            closing(config.rollout.build(policy, seed, folder)) as sampler,
-            StageProgress(stage.name, steps, tracker, first_step) as progress,
-        ):
+        with closing(config.rollout.build(policy, seed, folder)) as sampler, progress:
             train(
                 policy,
                 prepared.train_prompts,
@@ -208,6 +206,8 @@ def _train(
                 skipped=folder / "skipped" / stage.name,
             )
     except RolloutError as error:
+        if first_step + progress.done == 0:
+            raise
         raise _with_what_is_kept(error, policy, folder) from error
     policy.merge()
 

@@ -63,7 +63,7 @@ def test_an_experiment_has_only_runs_that_were_trained(
     trained = write_run(tmp_path / "a", [0.5], tracking=tracking)
     write_run(tmp_path / "b", [0.5], tracking=tracking, tags={"kind": "evaluation"})
     write_run(tmp_path / "c", [0.5], tracking=tracking, tags={"kind": "report"})
-    runs = collect(ReportConfig(experiment="tersely", tracking=tracking))
+    runs = collect(ReportConfig(experiment_name="tersely", tracking=tracking))
     assert [trained] == [run.run_id for run in runs]
 
 
@@ -130,7 +130,7 @@ def test_a_broken_run_is_named(tmp_path: Path) -> None:
     ("asked", "said"),
     [
         ({"sweep": "nowhere"}, "the sweep 'nowhere' has no training runs"),
-        ({"experiment": "nowhere"}, "no experiment 'nowhere'; it has Default, empty"),
+        ({"experiment_name": "nowhere"}, "no experiment 'nowhere'; it has Default, empty"),
         ({"runs": ["0123"]}, "neither a run's folder nor a run in the MLflow store"),
     ],
 )
@@ -166,4 +166,4 @@ def test_a_report_is_asked_for_in_one_way() -> None:
     with pytest.raises(ConfigError, match="sweep and published are given"):
         ReportConfig(sweep="x", published=True, tracking=NoTracking())
     with pytest.raises(ConfigError, match="tracking=none has no store"):
-        replace(ReportConfig(experiment="x", tracking=MlflowTracking()), tracking=NoTracking())
+        replace(ReportConfig(experiment_name="x", tracking=MlflowTracking()), tracking=NoTracking())

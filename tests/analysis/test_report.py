@@ -18,10 +18,10 @@ BASE = [0.40, 0.45, 0.52, 0.46, 0.61, 0.36, 0.42, 0.55]
 """Each metric's score of each post; the composite is four times that."""
 
 
-@pytest.fixture
-def multirun(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def multirun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two rewards and length-only, two seeds each; the staged one leaves the budget."""
-    sweep = tmp_path / "multirun" / "night"
+    sweep = tmp_path_factory.mktemp("report") / "multirun" / "night"
     for seed in (0, 1):
         shift = 0.005 * seed
         base = [score + shift for score in BASE]
@@ -36,10 +36,10 @@ def multirun(tmp_path: Path) -> Path:
             lengths=[100 + s for s in range(8)],
         )
     write_run(sweep / "failed", [], reward="bleu", error=RuntimeError("no"))
-    return tmp_path / "multirun"
+    return sweep.parent
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def report(multirun: Path) -> Path:
     return make_report(ReportConfig(sweep="night", folder=str(multirun), tracking=NoTracking()))
 
@@ -82,18 +82,21 @@ def test_the_headline_says_what_how_much_and_how_sure(report: Path) -> None:
         "are judged together (Holm, 5 %). The largest gain is that of rouge staged: +0.395 (95 % "
         "interval "
     )
-    assert "100 on average" in said.replace("103.5 tokens", "100")
-    assert "leave the budget of 64" in said
+    assert (
+        "The summaries of rouge staged have 103.5 tokens on average and leave the budget of 64."
+        in said
+    )
     assert said.endswith("Examples and seeds (2 or more a configuration) are both accounted for.")
     assert f"**{said}**" in (report / "report.md").read_text()
 
 
 def test_the_warnings_name_what_to_be_wary_of(report: Path) -> None:
-    """The failed run, and the configuration that is long."""
+    """The failed run, the configuration that is long, and that nothing shows it to be better than
+    the baseline at its length."""
     warnings = json.loads((report / "report.json").read_text())["warnings"]
-    failed, long = warnings
-    assert "1 run is without a result" in failed.replace("1 run is left", "1 run is left")
-    assert "bleu joint seed 0 (FAILED)" in failed
+    failed, long, gone = warnings
+    assert "1 run is left out" in failed and "bleu joint seed 0 (FAILED)" in failed
+    assert "not at equal length" in gone and gone.endswith(": rouge staged.")
     assert "rouge staged (mean 103.5, 0 of 16 within 5)" in long
 
 
@@ -119,17 +122,21 @@ def test_every_summary_is_in_the_csv(report: Path) -> None:
 def test_the_page_needs_nothing_from_outside(report: Path) -> None:
     """No address is fetched: no source, style, font or script of elsewhere."""
     page = (report / "report.html").read_text()
-    assert not re.search(r"""(src|href|action)\s*=\s*["']?(?!#)""", page)
+    assert not re.search(r"""(src|href|action)\s*=\s*["'](?!#)""", page)
     assert "@import" not in page and "://" not in page
     assert not re.search(r"url\((?!#)", page)
+    assert "<image" not in page
     assert "prefers-color-scheme: dark" in page
 
 
-def test_the_report_is_a_run_of_its_own_kind(multirun: Path, tracking: MlflowTracking) -> None:
+def test_the_report_is_a_run_of_its_own_kind(
+    multirun: Path, tracking: MlflowTracking, tmp_path: Path
+) -> None:
     """Files and figures are its artifacts, the headline its tag; it is no run of the sweep."""
     from mlflow import MlflowClient
 
-    make_report(ReportConfig(sweep="night", folder=str(multirun), tracking=tracking))
+    output = str(tmp_path / "report")
+    make_report(ReportConfig(sweep="night", folder=str(multirun), output=output, tracking=tracking))
     client = MlflowClient(f"sqlite:///{tracking.folder}/mlflow.db")
     experiment = client.get_experiment_by_name("tersely")
     (run,) = client.search_runs([experiment.experiment_id])
@@ -178,8 +185,12 @@ def test_runs_without_a_common_score_are_refused(tmp_path: Path) -> None:
         make_report(config)
 
 
-def test_where_a_report_goes() -> None:
-    """Among the sweeps, by its name."""
+def test_where_a_report_goes(multirun: Path) -> None:
+    """Beside the sweep's runs, the one on an evaluation by itself; else among the sweeps."""
+    evaluated = ReportConfig(
+        sweep="night", evaluation="test/plain", folder=str(multirun), tracking=NoTracking()
+    )
+    assert multirun / "night" / "report-test-plain" == report_folder(evaluated)
     published = ReportConfig(published=True, tracking=NoTracking())
     assert Path("multirun/reports/published") == report_folder(published)
     assert Path("x") == report_folder(ReportConfig(sweep="a", output="x", tracking=NoTracking()))

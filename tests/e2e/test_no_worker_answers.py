@@ -7,8 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-from tersely.policy.load import load_policy
-
 ROOT = Path(__file__).parents[2]
 NOBODY = "rollout.workers=[http://127.0.0.1:9,http://127.0.0.1:11]"
 SMALL = ("rollout=vllm", NOBODY, "tracking=none", "hydra.run.dir=run", "data.train=4",
@@ -26,19 +24,16 @@ def started(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def test_it_waits_and_then_says_who_did_not_answer_and_where_the_weights_are(
-    tmp_path: Path,
-) -> None:
+def test_it_waits_and_then_says_who_did_not_answer(tmp_path: Path) -> None:
     said, _ = started(tmp_path, "rollout.patience_s=2").communicate(timeout=120)
 
     assert "no worker can be asked" in said
     assert "Traceback" not in said
     error = " ".join(said.partition("Error: ")[2].split())
-    assert "for 2 seconds (rollout.patience_s)" in error
+    assert "no worker gave a rollout for 2 seconds (rollout.patience_s)" in error
     assert "http://127.0.0.1:9: " in error and "http://127.0.0.1:11: " in error
-    kept = tmp_path / "run" / "checkpoints" / "stopped"
-    assert str(kept.resolve()) in error
-    assert load_policy(kept).parameters()
+    assert "Connection refused" in error
+    assert not (tmp_path / "run" / "checkpoints").exists()  # nothing was learned yet
 
 
 def test_an_interrupt_does_not_take_the_patience(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from written_runs import write_run
 
+from tersely.tracking import MlflowTracking
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -38,6 +40,19 @@ def test_a_sweep_by_its_name(tmp_path: Path) -> None:
     numbers = json.loads((sweep / "report" / "report.json").read_text())
     assert ["length joint", "rouge joint"] == [each["name"] for each in numbers["configurations"]]
     assert {"multirun", "mlruns"} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_an_experiment_by_its_name(tmp_path: Path) -> None:
+    """Not taken for a preset of train.py, which are called experiments too. The report is kept in
+    that experiment, and is no run of the next one."""
+    tracking = MlflowTracking(folder=str(tmp_path / "mlruns"), experiment="mine")
+    write_run(tmp_path / "a", [0.5, 0.6, 0.8], tracking=tracking)
+    write_run(tmp_path / "b", [0.4, 0.4, 0.5], reward="length", tracking=tracking)
+    for _ in range(2):
+        said = report(tmp_path, "experiment=mine")
+        assert "rouge joint does not differ detectably from length joint" in said
+    folder = tmp_path / "multirun" / "reports" / "mine"
+    assert 2 == len(json.loads((folder / "report.json").read_text())["runs"])
 
 
 def test_the_published_numbers_by_one_word(tmp_path: Path) -> None:

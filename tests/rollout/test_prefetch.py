@@ -142,6 +142,20 @@ def test_leaving_cuts_a_sampler_short_that_waits_itself() -> None:
     assert closed.is_set()
 
 
+def test_after_a_failure_nothing_more_is_begun() -> None:
+    """Step 1 is queued behind step 0, which fails; leaving does not start it either."""
+
+    def fail(step: int) -> None:
+        raise RolloutError("no rollouts")
+
+    sampler = RecordingSampler(fail)
+    with Prefetcher(sampler, prompts_of, schedule=Schedule(3), steps=4) as rollouts:
+        rollouts.publish(Snapshot({}, version=0))
+        with pytest.raises(RolloutError, match="no rollouts"):
+            rollouts.next_batch()
+    assert [(0, 0)] == sampler.seen
+
+
 def test_leaving_waits_for_the_sampling_in_flight_and_starts_no_more() -> None:
     """After the block nothing computes any more, and what was queued is dropped."""
     started, finished = threading.Event(), []

@@ -28,7 +28,7 @@ def of_runs(results: Results) -> Iterator[str]:
     left_out = [run for run in results.runs if not run.finished]
     if left_out:
         names = ", ".join(f"{run.name} ({state(run)})" for run in left_out)
-        yield f"{counted(len(left_out), 'run')} without a result left out: {names}."
+        yield f"{counted(len(left_out), 'run')} left out, without a result: {names}."
     used = sum(len(each.runs) for each in results.configurations)
     repeats = len(results.runs) - len(left_out) - used
     if repeats:

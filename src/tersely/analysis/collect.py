@@ -22,8 +22,8 @@ def collect(config: ReportConfig) -> list[Run]:
     A run is read from its folder where that is still its own, else from the store.
     Raises DataError where a run, a sweep or an experiment is not to be found or has no runs.
     """
-    if config.experiment is not None:
-        runs = _from_store(config, "experiment", config.experiment)
+    if config.experiment_name is not None:
+        runs = _from_store(config, "experiment", config.experiment_name)
     elif config.sweep is not None:
         runs = _sweep(config, config.sweep)
     else:

@@ -16,8 +16,8 @@ class ReportConfig:
     """A sweep: its folder's name under `folder`, a path, or the tag `sweep` in MLflow."""
     runs: list[str] = field(default_factory=list)
     """Runs: their folders, or their ids in MLflow."""
-    experiment: str | None = None
-    """All runs of an MLflow experiment."""
+    experiment_name: str | None = None
+    """All runs of an MLflow experiment. One types experiment=NAME; see `report_app.py`."""
     published: bool = False
     """The study's own numbers, read again."""
     baseline: str | None = None
@@ -38,7 +38,7 @@ class ReportConfig:
         asked = {
             "sweep": self.sweep is not None,
             "runs": bool(self.runs),
-            "experiment": self.experiment is not None,
+            "experiment": self.experiment_name is not None,
             "published": self.published,
         }
         given = [name for name, there in asked.items() if there]
@@ -48,8 +48,8 @@ class ReportConfig:
                 f"a report is on one set of runs, and {said}; set one of sweep=NAME, "
                 "runs=[FOLDER_OR_ID,...], experiment=NAME, or the word published"
             )
-        if self.experiment is not None and not isinstance(self.tracking, MlflowTracking | str):
+        if self.experiment_name is not None and not isinstance(self.tracking, MlflowTracking | str):
             raise ConfigError(
-                f"experiment={self.experiment} is looked up in MLflow, and tracking=none has no "
-                "store; set tracking=mlflow, or name the runs' folders in runs=[...]"
+                f"experiment={self.experiment_name} is looked up in MLflow, and tracking=none has "
+                "no store; set tracking=mlflow, or name the runs' folders in runs=[...]"
             )

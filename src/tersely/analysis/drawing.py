@@ -27,6 +27,11 @@ COLOURS = (
 """Told apart on white and on near-black."""
 DASHES = ("-", "--", ":", "-.")
 
+PIXELS_A_POINT = 1.4
+"""Of a picture on a page, at most: its letters are then as large as those of a table."""
+LEAST_PIXELS = 540
+"""On a narrow page a picture is scrolled, not made smaller than this."""
+
 SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tersely",  # the same picture is the same text
@@ -98,13 +103,18 @@ def for_page(svg: str, name: str) -> str:
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
     svg = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', svg)
     svg = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", svg)
-    # Its size is the page's to set; the box and the proportions stay.
+    # As wide as there is room, but not so wide that its letters outgrow the page's.
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) width="([\d.]+)pt"', r'\1 data-width="\2"', svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) width="([\d.]+)pt"', _sized, svg, count=1)
     for colour, own in ON_PAGE.items():
         svg = svg.replace(colour, own)
     # An element's attributes take no variables, its style does: without style, ink is black.
     return svg.replace("<svg ", '<svg role="img" fill="currentColor" ', 1)
+
+
+def _sized(found: re.Match[str]) -> str:
+    most = PIXELS_A_POINT * float(found[2])
+    return f'{found[1]} style="max-width:{most:.0f}px;min-width:{min(most, LEAST_PIXELS):.0f}px"'
 
 
 @dataclass(frozen=True)

@@ -106,13 +106,16 @@ def heat_maps(
 def heat_map(
     axes: "Axes", found: dict[tuple[str, str], Correlation], columns: Sequence[str]
 ) -> "QuadMesh":
+    import matplotlib
+
     values = np.full((len(columns), len(columns)), np.nan)
     for (x, y), correlation in found.items():
         i, j = columns.index(x), columns.index(y)
         if correlation.r is not None:
             values[i, j] = values[j, i] = correlation.r
-    # A mesh, not an image: an image would be a bitmap inside the SVG.
-    mesh = axes.pcolormesh(values, cmap="RdBu_r", vmin=-1, vmax=1, edgecolors=PAPER, lw=1)
+    # A mesh, and fewer than 50 shades: else there would be bitmaps inside the SVG.
+    shades = matplotlib.colormaps["RdBu_r"].resampled(41)
+    mesh = axes.pcolormesh(values, cmap=shades, vmin=-1, vmax=1, edgecolors=PAPER, lw=1)
     for (i, j), r in np.ndenumerate(values):
         if np.isfinite(r):
             ink = "#ffffff" if abs(r) > 0.55 else "#15181c"

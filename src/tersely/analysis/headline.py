@@ -113,7 +113,7 @@ def length_sentences(results: Results, best: Comparison) -> list[str]:
     said = []
     if abs(mean - side.target) > TOLERANCE:
         said.append(
-            f"Its summaries have {mean:.1f} tokens on average and leave the budget of "
+            f"The summaries of {best.a} have {mean:.1f} tokens on average and leave the budget of "
             f"{side.target}."
         )
     equal = best.equal_length

@@ -4,7 +4,14 @@ import re
 
 from tersely.analysis.document import Block, Cell, Figure, Page, Table
 
-SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
+SPECIAL = re.compile(
+    r"""([\\`*\[\]|~]            # everywhere
+    |^[#>]                       # where a line begins
+    |<(?=[A-Za-z/!?])            # a tag, but not p <0.001
+    |&(?=\#?\w+;)                # an entity
+    |(?<![^\W_])_|_(?![^\W_]))   # emphasis, but not bleu_rouge""",
+    re.VERBOSE,
+)
 """What Markdown would take for more than a character; a name may have it."""
 
 

@@ -64,18 +64,24 @@ def report_folder(config: ReportConfig) -> Path:
         return Path(config.output)
     beside = sweep_folder(config)
     if beside is not None:
-        return beside / "report"
-    name = config.sweep or config.experiment or (PUBLISHED if config.published else None)
+        return beside / ("report" if config.evaluation is None else own_name(config.evaluation))
+    name = config.sweep or config.experiment_name or (PUBLISHED if config.published else None)
     own = f"{datetime.now():%Y-%m-%d_%H-%M-%S}" if name is None else safe_name(name)
     return Path(config.folder) / "reports" / own
 
 
+def own_name(evaluation: str) -> str:
+    """A folder's, so that the report on an evaluation leaves the one on the runs as it is."""
+    return safe_name(f"report-{evaluation.replace('/', '-')}")
+
+
 def title(config: ReportConfig) -> str:
+    said = f"{len(config.runs)} runs"
     if config.sweep is not None:
-        return f"Sweep {Path(config.sweep).name}"
-    if config.experiment is not None:
-        return f"Experiment {config.experiment}"
-    return f"{len(config.runs)} runs"
+        said = f"Sweep {Path(config.sweep).name}"
+    if config.experiment_name is not None:
+        said = f"Experiment {config.experiment_name}"
+    return said if config.evaluation is None else f"{said}, evaluation {config.evaluation}"
 
 
 def write(folder: Path, made: Page, numbers: Mapping[str, Any], results: Results | None) -> None:
@@ -87,7 +93,7 @@ def write(folder: Path, made: Page, numbers: Mapping[str, Any], results: Results
     if results is not None:
         write_csv(results, folder / "summaries.csv")
         posts = side_by_side(results)
-        scores = [results.measure.name, *(LABELS[column] for column in results.columns)]
+        scores = [results.measure.name, *(LABELS[column] for column in results.beside)]
     (folder / "report.html").write_text(html(made, posts, scores), encoding="utf-8")
 
 
@@ -110,4 +116,4 @@ def store_of(config: ReportConfig) -> MlflowTracking | None:
     """A report on an experiment is kept in that experiment; None without a store."""
     if not isinstance(config.tracking, MlflowTracking):
         return None
-    return replace(config.tracking, experiment=config.experiment or config.tracking.experiment)
+    return replace(config.tracking, experiment=config.experiment_name or config.tracking.experiment)

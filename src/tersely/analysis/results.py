@@ -52,6 +52,11 @@ class Results:
     frontiers: dict[str, list[Within]]
     """By configuration, for 0 to `FURTHEST` tokens off the target."""
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The scores that stand beside the measure: all, but for one that is the measure."""
+        return tuple(each for each in self.columns if (each,) != self.measure.columns)
+
 
 def analyse(runs: Sequence[Run], baseline: str | None) -> Results:
     """Raises DataError where the runs have no score in common, ConfigError for the baseline."""

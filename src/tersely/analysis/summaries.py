@@ -48,7 +48,7 @@ def side_by_side(results: Results) -> dict[str, Any]:
     """What the page shows a post's summaries from, every text once.
 
     `posts` are `{id, post, reference, summaries}`; a summary is `[configuration, seed, text,
-    length, measure, *columns]`, the first a place in `configurations`.
+    length, measure, *beside]`, the first a place in `configurations`.
     """
     places: dict[str, int] = {}
     posts: dict[str, dict[str, Any]] = {}
@@ -63,7 +63,7 @@ def side_by_side(results: Results) -> dict[str, Any]:
                 "summaries": [],
             },
         )
-        scores = [results.measure.of(row), *(row.get(column) for column in results.columns)]
+        scores = [results.measure.of(row), *(row.get(column) for column in results.beside)]
         post["summaries"].append(
             [place, seed, row["summary"], row["length"], *map(_rounded, scores)]
         )

@@ -32,7 +32,7 @@ def score_table(results: Results) -> Table:
     columns = ["configuration", "seeds", measure.name]
     columns += ["± seeds"] if any(len(s.tables) > 1 for s in results.sides.values()) else []
     columns += ["mean of 4"] if judged else []
-    columns += [LABELS[column] for column in results.columns]
+    columns += [LABELS[column] for column in results.beside]
     columns += ["pass rate"] if results.pass_rates else []
     rows = [score_row(results, name, side, columns) for name, side in sides_shown(results)]
     return table(
@@ -77,7 +77,7 @@ def score_row(results: Results, name: str, side: Side, columns: list[str]) -> li
         row.append(number(seed_spread(results, side)))
     if "mean of 4" in columns:
         row.append(number(None if mean is None else mean / len(METRICS)))
-    row += [number(mean_of(side.rows, column)) for column in results.columns]
+    row += [number(mean_of(side.rows, column)) for column in results.beside]
     if "pass rate" in columns:
         rate = results.pass_rates.get(name)
         row.append(number(None if rate is None else rate.rate, ".1%"))
@@ -123,7 +123,8 @@ def difference_table(comparisons: tuple[Comparison, ...]) -> Table:
         rows,
         "Δ: mean difference on the same posts. With two seeds or more on both sides t, p and the "
         "interval take examples and seeds as two sources of variance; with one, p is that of the "
-        "two-sided paired t-test and the interval is a bootstrap (BCa) over examples. Holm p: "
+        "two-sided paired t-test and the interval is a bootstrap (BCa) over examples, and on few "
+        "examples they may disagree. Holm p: "
         "what is left of p when all rows of this table are judged together.",
     )
 

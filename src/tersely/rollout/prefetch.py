@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 
 import mlx.core as mx
 
+from tersely.errors import RolloutError
 from tersely.progress import watched
 from tersely.records import Batch, Prompt
 from tersely.rollout.sampler import Sampler, Snapshot
@@ -56,6 +57,8 @@ class Prefetcher:
         self._sampler, self._prompts_of = sampler, prompts_of
         self._schedule, self._steps = schedule, steps
         self._next = self._queued = 0
+        self._stopped = False
+        """Set once sampling has failed or is over: what is queued then is not begun."""
         self._jobs: deque[Future[_Done]] = deque()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollouts")
         # One for all steps: MLX keeps a thread for every stream until the process ends.
@@ -71,6 +74,7 @@ class Prefetcher:
         trace: TracebackType | None,
     ) -> None:
         # Before waiting: a sampler may be waiting itself, for workers that are all down.
+        self._stopped = True
         self._sampler.close()
         if any(job.running() for job in self._jobs):
             log.info("waiting for the rollouts that are being sampled now")
@@ -104,7 +108,13 @@ class Prefetcher:
                 job.result()
 
     def _sample(self, step: int, snapshot: Snapshot) -> _Done:
+        if self._stopped:
+            raise RolloutError("sampling was stopped")
         began = time.perf_counter()
-        with mx.stream(self._stream):
-            groups = self._sampler.sample(self._prompts_of(step), snapshot, step)
+        try:
+            with mx.stream(self._stream):
+                groups = self._sampler.sample(self._prompts_of(step), snapshot, step)
+        except BaseException:
+            self._stopped = True
+            raise
         return _Done(Batch(step, groups), time.perf_counter() - began, self._sampler.metrics())

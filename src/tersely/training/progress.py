@@ -16,6 +16,8 @@ class StageProgress:
         tracker sees one unbroken axis."""
         self._shown = Progress(name, steps, "step")
         self._tracker, self._first_step = tracker, first_step
+        self.done = 0
+        """Steps of this stage so far."""
 
     def __enter__(self) -> Self:
         self._shown.__enter__()
@@ -31,6 +33,7 @@ class StageProgress:
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """Report step `step` of this stage, counted from 1."""
+        self.done = step
         self._tracker.metrics(metrics, self._first_step + step)
         self._shown.at(
             step,

@@ -87,6 +87,13 @@ def test_alternatives_are_those_at_the_place_of_the_score() -> None:
     assert [("7", -0.5)] == score_alternatives(given)
 
 
+def test_tokens_around_the_text_are_no_part_of_it() -> None:
+    """vLLM gives the end of turn too, and thoughts that it has cut out of the text."""
+    given = completion("7 </think>", '{"score": ', "7", "}", "<|im_end|>", at=2, others={"8": -1.0})
+    text = '{"score": 7}'
+    assert [("8", -1.0)] == score_alternatives(Completion(text, logprobs=given.logprobs))
+
+
 def test_a_score_inside_a_reason_does_not_lead_astray() -> None:
     reason = json.dumps('they wrote "score": 9')
     given = completion(f'{{"reason": {reason}, "score": ', "2", "}", at=1, others={"2": -0.1})

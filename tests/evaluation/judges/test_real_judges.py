@@ -1,8 +1,9 @@
-"""G-Eval and the panel with a real vLLM server. The judge has random weights: its scores mean
-nothing, the protocol and the schema are real."""
+"""G-Eval and the panel with a real vLLM server. The embedded model judges, and knows nothing of
+judging: its scores mean nothing, the protocol and the schema are real."""
 
 import asyncio
 import json
+import os
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QWEN2, write_checkpoint
-from rollout.vllm.conftest import real_server, vllm_python  # noqa: F401
+from rollout.vllm.conftest import real_server  # noqa: F401
 
 from tersely.evaluation.judges import geval, panel
 from tersely.evaluation.judges.budget import Budget
@@ -19,7 +19,8 @@ from tersely.evaluation.judges.config import EndpointConfig, GevalConfig, PanelC
 from tersely.evaluation.judges.endpoint import Endpoint
 from tersely.evaluation.judges.reading import score_alternatives
 from tersely.evaluation.judges.verdicts import METRICS, Judged
-from tersely.policy.load import load_policy
+from tersely.policy.load import TINY, load_policy
+from tersely.rollout.vllm.serving.options import PYTHON_VARIABLE
 from tersely.training.checkpoint import save_checkpoint
 
 ITEMS = [Judged(f"test-{n}", f"my dog {n} ran off. " * 5, f"dog {n} ran.") for n in range(3)]
@@ -34,22 +35,42 @@ class Server:
 
 
 @pytest.fixture(scope="module")
+def vllm_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter with a vLLM that writes JSON without white space between its parts: this
+    judge would write nothing else."""
+    python = os.environ.get(PYTHON_VARIABLE)
+    if not python:
+        pytest.skip(f"{PYTHON_VARIABLE} is not set: `nox -s vllm` makes an environment with vLLM")
+    wrapper = tmp_path_factory.mktemp("python") / "python"
+    options = json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})
+    compact = f"--structured-outputs-config '{options}'"
+    wrapper.write_text(
+        '#!/bin/sh\nif [ "$1 $2" = "-m vllm.entrypoints.openai.api_server" ]; then\n'
+        f'  exec "{python}" "$@" {compact}\nfi\nexec "{python}" "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    return str(wrapper)
+
+
+@pytest.fixture(scope="module")
 def server(
     real_server: Callable[..., str],  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Server:
-    """A small random model with room for a judge's request."""
-    root = tmp_path_factory.mktemp("judge")
-    config = QWEN2 | {"max_position_embeddings": 8192}
-    save_checkpoint(load_policy(write_checkpoint(root / "made", config)), root / "judge")
-    address = real_server(root / "judge", context=6144)
+    """The embedded model, with room for a judge's request."""
+    folder = tmp_path_factory.mktemp("judge") / "judge"
+    save_checkpoint(load_policy(TINY), folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["max_position_embeddings"] = 8192
+    (folder / "config.json").write_text(json.dumps(config))
+    address = real_server(folder, context=6144)
     with urllib.request.urlopen(f"{address}/v1/models", timeout=60) as reply:
         return Server(f"{address}/v1", json.load(reply)["data"][0]["id"])
 
 
 @pytest.fixture(autouse=True)
 def short_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A random model ends no sentence by itself."""
+    """This judge ends no sentence by itself."""
     for module in (geval, panel):
         schema = json.loads(json.dumps(module.SCHEMA))
         for part in (schema, *schema["properties"].values()):
@@ -105,5 +126,5 @@ def test_log_probabilities_are_found_at_the_place_of_the_score(
 
     assert alternatives, completion
     written = str(json.loads(completion.text)["score"])
-    assert written in dict(alternatives)
+    assert written in dict(alternatives), alternatives
     assert all(logprob <= 0 for _, logprob in alternatives)

@@ -1,5 +1,6 @@
 """What `rollout=vllm` refuses before a run begins."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,9 @@ def config(**changes: Any) -> VllmConfig:
         ({"workers": ["127.0.0.1:8000"]}, r"'127.0.0.1:8000', which is no address .* http://HOST"),
         ({"workers": ["http://a/v1"], "publish_folder": "x"}, r"'http://a/v1', which is no addr"),
         ({"workers": [HERE, HERE + "/"]}, r"names a worker twice"),
+        ({"workers": [HERE, "http://localhost:8000"]}, r"names a worker twice"),
+        ({"workers": ["http://127.0.0.1:99999"]}, r"no address of a server"),
+        ({"workers": ["http://127.0.0.1:8000?x=1"]}, r"no address of a server"),
         ({"top_p": 0.9}, r"rollout.top_p=0.9 cannot be had from vLLM"),
         ({"timeout_s": 0.0}, r"rollout.timeout_s must be above 0"),
         ({"patience_s": float("inf")}, r"rollout.patience_s must be above 0"),
@@ -44,6 +48,19 @@ def test_a_worker_elsewhere_needs_an_address_that_it_can_reach() -> None:
     config(workers=mixed, publish_host="192.168.1.2")
     config(workers=mixed, publish_folder="/mnt/both")
     config(workers=[HERE, "http://localhost:8001", "http://[::1]:8002"])
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    """What is configured is kept with the run."""
+    with pytest.raises(ConfigError, match="TERSELY_TOKEN") as caught:
+        config(workers=["http://me:hunter2@127.0.0.1:8000"])
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_run_that_starts_its_own_server_needs_a_vllm_to_start(tmp_path: Path) -> None:
+    """Known before anything is scored."""
+    with pytest.raises(ConfigError, match=r"vllm_local cannot start a server.*rollout\.python"):
+        VllmLocalConfig(python=str(tmp_path / "nothing")).check(FullConfig())
 
 
 def test_a_slash_at_the_end_of_an_address_is_dropped() -> None:

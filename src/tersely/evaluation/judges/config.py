@@ -183,7 +183,11 @@ class GevalConfig(EndpointConfig):
     """`judge=geval` and its kin: DeepEval's G-Eval, a request for each metric."""
 
     def build(self) -> Judge:
-        _need("deepeval", "openai")
+        if find_spec("deepeval") is None:
+            raise ConfigError(
+                "judge=geval needs DeepEval, which is not installed here: `pip install "
+                "'tersely[judge]'`, or take judge=panel, judge=facts or judge=none"
+            )
         key = self.key()
         from tersely.evaluation.judges.geval import GevalJudge
 
@@ -195,17 +199,6 @@ class PanelConfig(EndpointConfig):
     """`judge=panel`: one request for all four metrics."""
 
     def build(self) -> Judge:
-        _need("openai")
-        key = self.key()
         from tersely.evaluation.judges.panel import PanelJudge
 
-        return PanelJudge(self, key)
-
-
-def _need(*packages: str) -> None:
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        raise ConfigError(
-            f"this judge needs {' and '.join(missing)}, not installed here: "
-            "`pip install 'tersely[judge]'`, or take judge=facts or judge=none"
-        )
+        return PanelJudge(self, self.key())

@@ -68,16 +68,16 @@ def score_alternatives(completion: Completion) -> list[tuple[str, float]] | None
 
 
 def _token_at(places: list[int], completion: Completion) -> Any:
-    """The token at the only place; None if there are several, or other tokens than the text's."""
+    """The token at the only place of the text; None if there are several, or other tokens than
+    the text's. Tokens of a thought may come before it, that of the end of turn after it."""
     tokens = completion.logprobs
     if tokens is None or len(places) != 1:
         return None
-    if "".join(token["token"] for token in tokens) != completion.text:
-        return None
+    start = "".join(token["token"] for token in tokens).rfind(completion.text)
     position = 0
     for token in tokens:
         position += len(token["token"])
-        if position > places[0]:
+        if 0 <= start <= start + places[0] < position:
             return token
     return None
 

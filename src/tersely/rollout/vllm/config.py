@@ -99,13 +99,8 @@ class VllmConfig(WorkersConfig):
             )
         self.workers = [worker.rstrip("/") for worker in self.workers]
         for worker in self.workers:
-            parts = urlsplit(worker)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path:
-                raise ConfigError(
-                    f"rollout.workers has {worker!r}, which is no address of a server; write it "
-                    "as http://HOST:PORT"
-                )
-        if len(set(self.workers)) < len(self.workers):
+            _check_address(worker)
+        if len(set(map(_place, self.workers))) < len(self.workers):
             raise ConfigError(
                 f"rollout.workers={self.workers} names a worker twice: it would be given two "
                 "shares of every group; name each once"
@@ -139,12 +134,56 @@ class VllmLocalConfig(WorkersConfig):
     else that of vllm-metal on a Mac, else `python`."""
     port: int = 0
     """Port of the server, on 127.0.0.1; 0 takes a free one."""
+    context: int = 0
+    """Most tokens of a prompt and its completion together; 0 for the model's, at most 4096."""
+
+    def check(self, tuning: TuningConfig) -> None:
+        """There has to be a vLLM to start."""
+        super().check(tuning)
+        from tersely.rollout.vllm.serving.interpreter import ask
+        from tersely.rollout.vllm.serving.options import usual_python
+
+        try:
+            ask(self.python or usual_python())
+        except ConfigError as error:
+            raise ConfigError(
+                f"rollout=vllm_local cannot start a server: {error} (here the key is "
+                "rollout.python)"
+            ) from error
 
     def build(self, policy: "Policy", seed: int, folder: Path = Path()) -> Sampler:
         """A client of a server of its own, started with the first step."""
         from tersely.rollout.vllm.local_server import LocalServerSampler
 
         return LocalServerSampler(policy, self, seed, folder)
+
+
+def _check_address(worker: str) -> None:
+    parts = urlsplit(worker)
+    if parts.username or parts.password:
+        raise ConfigError(
+            "rollout.workers has an address with a name or a password in it, which would be kept "
+            "with the run; set TERSELY_TOKEN on both sides instead"
+        )
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or port == 0
+        or any((parts.path, parts.query, parts.fragment))
+    ):
+        raise ConfigError(
+            f"rollout.workers has {worker!r}, which is no address of a server; write it as "
+            "http://HOST:PORT"
+        )
+
+
+def _place(worker: str) -> tuple[str, int | None]:
+    parts = urlsplit(worker)
+    return ("here" if _is_loopback(worker) else parts.hostname or "", parts.port)
 
 
 def _is_loopback(address: str) -> bool:

@@ -1,6 +1,7 @@
 """The rollout engine that samples on vLLM servers."""
 
 import os
+import threading
 import time
 from collections.abc import Sequence
 
@@ -52,6 +53,7 @@ class VllmSampler(Sampler):
         self._version: int | None = None
         self._publishing_seconds = 0.0
         self._closed = False
+        self._closing = threading.Lock()
 
     def sample(self, prompts: Sequence[Prompt], snapshot: Snapshot, step: int) -> tuple[Group, ...]:
         """See `Sampler.sample`."""
@@ -86,12 +88,12 @@ class VllmSampler(Sampler):
 
     def close(self) -> None:
         """See `Sampler.close`. A `sample` in another thread raises `RolloutError`."""
-        if self._closed:
-            return
-        self._closed = True
-        self._loop.run(self._fleet.close())
-        self._loop.run(self._sync.close())
-        self._loop.close()
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._loop.run(self._fleet.close())
+                self._loop.run(self._sync.close())
+                self._loop.close()
 
     def _publish(self, snapshot: Snapshot) -> None:
         if self._version is None:

@@ -112,7 +112,7 @@ def test_another_model_is_a_wrong_version() -> None:
 def test_a_server_without_room_for_the_completion_will_never_have_it() -> None:
     """It cuts at its own limit, here 5 tokens, and says `length`; 6 were asked for."""
     reply = changed("generate", lambda reply: reply["choices"].reverse())
-    with pytest.raises(Refused, match=r"cut at 5 of 6 tokens.*--max-model-len"):
+    with pytest.raises(Refused, match=r"cut at 5 of 6 tokens.*context= of tersely"):
         read(reply, sampling=Sampling(6, 0.7, (2, 81)))
 
 

@@ -131,6 +131,19 @@ def test_a_request_that_nobody_takes_ends_the_run_at_once() -> None:
     run(test())
 
 
+def test_a_worker_without_hope_does_not_end_what_another_goes_on_with() -> None:
+    """The first says no for ever; the second fails once and is back."""
+
+    async def test() -> None:
+        sound = then(Fault.unavailable)
+        async with fleet_of(always(Fault.refused), sound) as fleet:
+            assert GROUPS == await sampled(fleet)
+            assert fleet.counts.faults >= 2
+        assert len(sound.asked) > 1
+
+    run(test())
+
+
 def test_a_worker_that_comes_back_while_weights_change_gets_the_newer_ones() -> None:
     fakes = [FakeWorker(), FakeWorker()]
     held, release = asyncio.Event(), asyncio.Event()

@@ -170,7 +170,8 @@ def _finish_reason(ids: Sequence[int], finish: Any, sampling: Sampling) -> Finis
         if len(ids) < sampling.max_tokens:
             raise _Short(
                 f"a completion was cut at {len(ids)} of {sampling.max_tokens} tokens; the server "
-                "needs a longer context, --max-model-len"
+                "needs a longer context (context= of tersely.rollout.serve, rollout.context of "
+                "rollout=vllm_local), or prompt.max_tokens and rollout.max_tokens are to be lower"
             )
         return "length"
     raise _Unfit(

@@ -200,17 +200,19 @@ class Roster:
             await end_tasks([change])
 
     def _raise_if_hopeless(self) -> None:
-        """For when nobody is live: some faults do not pass with time."""
-        for member in self.members:
-            if isinstance(member.fault, SyncNotApplied):
-                raise member.fault
-            if isinstance(member.fault, Refused):
-                raise RolloutError(f"no worker takes what it is asked: {self._faults()}")
+        """For when nobody is live: some faults do not pass with time. While one worker has
+        another fault there is something to wait for."""
+        faults = [member.fault for member in self.members]
+        if all(isinstance(fault, SyncNotApplied | Refused) for fault in faults):
+            for fault in faults:
+                if isinstance(fault, SyncNotApplied):
+                    raise fault
+            raise RolloutError(f"no worker takes what it is asked: {self._faults()}")
 
     def _out_of_patience(self) -> str:
         return (
-            f"no rollout came for {self._waits.patience_s:g} seconds (rollout.patience_s), from "
-            f"none of the workers: {self._faults()}. See to it that they run and can be reached "
+            f"no worker gave a rollout for {self._waits.patience_s:g} seconds "
+            f"(rollout.patience_s): {self._faults()}. See to it that they run and can be reached "
             "from here, or set rollout.patience_s to what they need to come back"
         )
 

@@ -1,6 +1,7 @@
 """One vLLM server over HTTP."""
 
 import json
+import os
 import uuid
 from http import HTTPStatus
 from typing import Any
@@ -91,13 +92,16 @@ class Worker:
                 method, self.url + path, json=body, timeout=limits, allow_redirects=False
             ) as response:
                 raw, status = await response.read(), response.status
+        except aiohttp.ConnectionTimeoutError:
+            raise WorkerFault(
+                self.url, f"no connection within {min(CONNECT_S, timeout_s):g} seconds"
+            ) from None
         except TimeoutError:
             raise WorkerFault(
                 self.url, f"{path} did not answer within {timeout_s:g} seconds"
             ) from None
         except (aiohttp.ClientError, OSError) as error:
-            cause = f"{type(error).__name__}: {error}".rstrip(": ")
-            raise WorkerFault(self.url, f"{path} gave no answer ({cause})") from None
+            raise WorkerFault(self.url, f"{path} gave no answer ({_cause(error)})") from None
         if 200 <= status < 300:
             return raw
         kind = Refused if status in REFUSED else NotFound if status == 404 else WorkerFault
@@ -152,6 +156,14 @@ def _named_request(expected: Expected) -> dict[str, Any]:
         "return_token_ids": True,
         "return_tokens_as_token_ids": True,
     } | _sampling_parameters(expected)
+
+
+def _cause(error: Exception) -> str:
+    """In the system's words where it has some: "Connection refused"."""
+    system = getattr(error, "os_error", error)
+    if isinstance(system, OSError) and system.errno is not None:
+        return os.strerror(system.errno)
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def _reason(status: int) -> str:

@@ -36,7 +36,8 @@ class LocalServer:
     ) -> None:
         """As the options of `tersely.rollout.serve`, to which they go; `port` 0 takes a free
         one."""
-        self._log_folder = log_folder
+        self.log_file = log_folder / "serve.log"
+        """What becomes of it."""
         self._options = [
             f"model={model_folder}",
             f"python={python}",
@@ -60,12 +61,11 @@ class LocalServer:
 
     def start(self) -> str:
         """Start it and wait until it can be used; its address. Raises `RolloutError`."""
-        self._log_folder.mkdir(parents=True, exist_ok=True)
-        log_file = self._log_folder / "serve.log"
-        log.info("starting a vLLM server; %s says how far it is", log_file)
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        log.info("starting a vLLM server; %s says how far it is", self.log_file)
         began = time.monotonic()
         command = [sys.executable, "-m", "tersely.rollout.serve", *self._options]
-        with log_file.open("w") as errors:
+        with self.log_file.open("w") as errors:
             process = self._process = subprocess.Popen(
                 keeper_command(command, GRACE_S),
                 stdin=subprocess.DEVNULL,
@@ -76,10 +76,16 @@ class LocalServer:
         said = _first_line(process)
         if not said.startswith("rollout.workers="):
             self.stop()
-            reason = " ".join(log_file.read_text().partition("\nError: ")[2].split())
+            reason = " ".join(self.log_file.read_text().partition("\nError: ")[2].split())
             raise RolloutError(f"the vLLM server of this run did not start: {reason}")
         log.info("the vLLM server can be used after %.0f s", time.monotonic() - began)
         return said.partition("=")[2].strip(" []\n")
+
+    def wait(self) -> None:
+        """Return when it has ended, by itself or by `stop`."""
+        process = self._process
+        if process is not None:
+            process.wait()
 
     def stop(self) -> None:
         """End it, if it runs. Another thread's `start` then raises."""

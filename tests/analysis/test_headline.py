@@ -1,0 +1,64 @@
+"""The sentences that a report begins with."""
+
+from pathlib import Path
+
+from written_runs import write_run
+
+from tersely.analysis.headline import headline
+from tersely.analysis.results import analyse
+from tersely.analysis.runs import read_run
+
+BASE = [0.40, 0.45, 0.52, 0.46, 0.61, 0.36, 0.42, 0.55]
+NOISE = [0.02, -0.02, 0.01, -0.01, 0.02, -0.02, 0.01, -0.01]
+MINUS = "\N{MINUS SIGN}"
+
+
+def said(tmp_path: Path, **scores: list[float]) -> str:
+    """The headline on runs with these scores, a reward each."""
+    for reward, of_posts in scores.items():
+        write_run(tmp_path / reward, of_posts, reward=reward)
+    return headline(analyse([read_run(folder) for folder in sorted(tmp_path.iterdir())], None))
+
+
+def shifted(by: float) -> list[float]:
+    return [score + by + noise for score, noise in zip(BASE, NOISE, strict=True)]
+
+
+def test_nothing_detected_is_no_proof_of_nothing(tmp_path: Path) -> None:
+    """Noise that adds up to 0: the difference is 0, and what could have been seen is said.
+
+    The sd of 4 x noise is 4 sqrt(0.002 / 7) = 0.0676; t(7) needs 1.156 sd at 80 % power and n = 8
+    (tables of the noncentral t), so 0.078.
+    """
+    text = said(tmp_path, length=BASE, rouge=shifted(0.0), bleu=shifted(0.0))
+    assert text.startswith(
+        "None of 2 configurations differs detectably from length joint in composite once all "
+        "comparisons are judged together (Holm, 5 %). The largest difference is that of rouge "
+        "joint: 0.000 (95 % interval "
+    )
+    assert "p 1.000, Holm p 1.000)" in text
+    assert "8 examples show a difference of 0.078 or more with 80 % power" in text
+    assert text.endswith("another seed may come out elsewhere.")
+
+
+def test_higher_and_lower_are_counted(tmp_path: Path) -> None:
+    """4 x 0.1 up, 4 x 0.1 down, and one that is neither."""
+    scores = {"length": BASE, "rouge": shifted(0.1), "bleu": shifted(-0.1), "meteor": shifted(0)}
+    text = said(tmp_path, **scores)
+    assert text.startswith("Of 3 configurations, 1 scores higher than length joint and 1 lower in")
+    assert "The largest gain is that of rouge joint: +0.400 (95 % interval 0." in text
+    assert "no proof" not in text
+
+
+def test_only_lower_is_said(tmp_path: Path) -> None:
+    """The best of them is named all the same, with its sign."""
+    text = said(tmp_path, length=BASE, rouge=shifted(-0.1), bleu=shifted(-0.2))
+    assert text.startswith("Of 2 configurations, none scores higher than length joint and 2 lower")
+    assert f"The largest difference is that of rouge joint: {MINUS}0.400" in text
+
+
+def test_without_a_baseline_no_difference_is_claimed(tmp_path: Path) -> None:
+    """A highest mean is no result."""
+    text = said(tmp_path, rouge=BASE)
+    assert text.startswith("rouge joint has the highest mean composite, 1.885, but there is no")
+    assert "add a run with reward=length, or set baseline=" in text
