@@ -11,8 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tersely.rollout.vllm.records import Completion, Published, Sampling
 from tersely.rollout.vllm.fleet.worker import Worker
+from tersely.rollout.vllm.records import Completion, Published, Sampling
 
 STOP = 0
 """The id that ends a turn."""
