@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
-from tersely.analysis.composite import METRICS
+from tersely.evaluation.composite import METRICS
 from tersely.sweep.result import JobResult
 from tersely.tracking.folder_run import FolderRun
 

@@ -10,11 +10,11 @@ from typing import Any
 from fake_workers import FakeWorker, Fault, bring, completion, running, weights
 
 from tersely.rollout.vllm.fleet.fleet import Fleet
-from tersely.rollout.vllm.records import Completion, Published, Sampling
 from tersely.rollout.vllm.fleet.replies import Dialect
 from tersely.rollout.vllm.fleet.roster import Waits
 from tersely.rollout.vllm.fleet.shares import Request
 from tersely.rollout.vllm.fleet.worker import Worker
+from tersely.rollout.vllm.records import Completion, Published, Sampling
 
 SAMPLING = Sampling(max_tokens=24, temperature=1.0, stop_token_ids=(0,))
 REQUESTS = [Request((10 + place, 20, 30), 8, 1000 * (place + 1)) for place in range(3)]

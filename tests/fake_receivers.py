@@ -135,10 +135,15 @@ def marked(ids: Sequence[int], mark: float) -> tuple[float, ...]:
     return tuple(-token / 1024 - mark for token in ids)
 
 
+def mark_of(version: int) -> float:
+    """Never 0, which a worker has that was given no weights."""
+    return (version + 1) / 1024
+
+
 def with_mark(parameters: Mapping[str, Any], version: int) -> Snapshot:
-    """`parameters` as after `version` updates: with `version / 1024` for a mark."""
+    """`parameters` as after `version` updates, with a mark that only they have."""
     flat = dict(tree_flatten(parameters))
-    flat[MARKED] = mx.full(flat[MARKED].shape, version / 1024)
+    flat[MARKED] = mx.full(flat[MARKED].shape, mark_of(version))
     mx.eval(flat[MARKED])
     return Snapshot(tree_unflatten(list(flat.items())), version)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tersely.analysis.composite import METRICS
+from tersely.evaluation.composite import METRICS
 from tersely.sweep.result import JobResult
 from tersely.tracking import NoTracking, TrackingConfig
 from tersely.tracking.tracker import Tracker

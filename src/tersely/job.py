@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tersely.analysis.composite import METRICS
 from tersely.config import Config
 from tersely.errors import TerselyError
+from tersely.evaluation.composite import METRICS
 from tersely.launch import Job
 from tersely.sweep.result import JobResult
 from tersely.sweep.table import number

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tersely.analysis.composite import METRICS
 from tersely.analysis.paired import Pairs, paired_t
 from tersely.analysis.published import Difference, Published, published
+from tersely.evaluation.composite import METRICS
 
 TABLES = Path(__file__).parents[3] / "shared" / "study" / "published.json"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from tersely.analysis.composite import METRICS
+from tersely.evaluation.composite import METRICS
 
 Row = Mapping[str, Any]
 JUDGED = tuple(f"judge/{metric}" for metric in METRICS)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tersely.analysis.comparison import Comparison, compare, family
-from tersely.analysis.composite import PassRate, pass_rate
 from tersely.analysis.configurations import Configuration, baselines, configurations
 from tersely.analysis.correlation import Correlation, Row, pooled_correlations
 from tersely.analysis.length import Within, frontier
@@ -12,6 +11,7 @@ from tersely.analysis.measures import Measure, mean_of, measure_of, scores_there
 from tersely.analysis.runs import Run
 from tersely.analysis.sides import BEFORE, Side, after_training, before_training
 from tersely.errors import DataError
+from tersely.evaluation.composite import PassRate, pass_rate
 
 FURTHEST = 40
 """Tokens off the target up to which the frontier of quality is drawn."""

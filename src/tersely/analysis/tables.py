@@ -3,7 +3,6 @@
 from statistics import fmean, stdev
 
 from tersely.analysis.comparison import Comparison
-from tersely.analysis.composite import METRICS
 from tersely.analysis.document import (
     MISSING,
     Cell,
@@ -21,6 +20,7 @@ from tersely.analysis.runs import CURVES
 from tersely.analysis.seeds import SeedTest
 from tersely.analysis.sides import Side
 from tersely.analysis.undecided import Undecided
+from tersely.evaluation.composite import METRICS
 
 LAST = 5
 """Training steps whose mean says how a run ended."""

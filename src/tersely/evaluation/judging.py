@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from tersely.analysis.composite import composite_mean, composite_sum
+from tersely.evaluation.composite import composite_mean, composite_sum
 from tersely.evaluation.judges.verdicts import Judge, Judged, Verdicts
 from tersely.evaluation.scores import SummaryScores
 from tersely.evaluation.summaries import Summary

@@ -6,7 +6,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Protocol
 
-from tersely.analysis.composite import METRICS, PassRate, pass_rate
+from tersely.evaluation.composite import METRICS, PassRate, pass_rate
 from tersely.records import Fact
 
 BUDGET = "budget"

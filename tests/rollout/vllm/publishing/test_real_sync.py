@@ -18,11 +18,13 @@ from tersely.policy.tuning import LoraConfig
 from tersely.rollout.sampler import Snapshot
 from tersely.rollout.vllm.config import Sync, VllmConfig
 from tersely.rollout.vllm.fleet.worker import Worker
+from tersely.rollout.vllm.publishing.delivery import Reload
 from tersely.rollout.vllm.publishing.score import TrainerScorer
 from tersely.rollout.vllm.publishing.synchronise import Synchroniser
 from tersely.rollout.vllm.records import Published, Sampling, Share, WorkerFault
 
 CLOSE = 1e-4
+LEARNING_RATE = 5e-5
 LORA_RANK = 16
 """What servers have room for."""
 TEMPERATURE = 0.7
@@ -84,6 +86,19 @@ def changed(policy: Policy, seed: int) -> Any:
 
     def moved(name: str, array: mx.array) -> mx.array:
         return array + 0.05 * mx.random.normal(array.shape) if name in trained else array
+
+    parameters = tree_map_with_path(moved, policy.parameters())
+    mx.eval(parameters)
+    return parameters
+
+
+def stepped(policy: Policy, steps: int) -> Any:
+    """The policy after as many steps of AdamW, early ones, which move every parameter by the
+    learning rate."""
+    mx.random.seed(17)
+
+    def moved(name: str, array: mx.array) -> mx.array:
+        return array + steps * LEARNING_RATE * mx.sign(mx.random.normal(array.shape))
 
     parameters = tree_map_with_path(moved, policy.parameters())
     mx.eval(parameters)
@@ -195,6 +210,36 @@ def test_another_trainer_at_the_same_worker_is_found_out(real_server: RealServer
         trainer.sync._deliver = deliver  # type: ignore[method-assign]
         with pytest.raises(SyncNotApplied, match=rf"{url} .*version 1 .* nats a token off"):
             await trainer.sync.bring(trainer.worker, mine)
+
+    with_trainer(Trainer(load_policy(TINY), url, Sync.reload), do)
+
+
+def test_a_reload_that_does_not_take_is_found_out(
+    real_server: RealServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the default tolerance, after one step of AdamW at the default learning rate: the worker
+    has the new tag and the old weights. Before that and after it the same step is taken."""
+    url = real_server(TINY, lora_rank=LORA_RANK)
+    deliver = Reload.deliver
+
+    async def tag_alone(reload: Reload, worker: Worker, published: Published) -> None:
+        await worker.call("/update_weight_version", {"new_version": published.tag})
+
+    async def do(trainer: Trainer) -> None:
+        versions = (Snapshot(stepped(trainer.policy, count), count) for count in range(4))
+        for _ in range(2):
+            await trainer.sync.bring(trainer.worker, trainer.sync.write(next(versions)))
+        monkeypatch.setattr(Reload, "deliver", tag_alone)
+        published = trainer.sync.write(next(versions))
+        with pytest.raises(SyncNotApplied, match=rf"version 2 .*did not take: {url}"):
+            await trainer.sync.bring(trainer.worker, published)
+        off = await trainer.apart(published)
+        assert CLOSE < off < VllmConfig(workers=[url]).probe_tolerance
+
+        monkeypatch.setattr(Reload, "deliver", deliver)
+        published = trainer.sync.write(next(versions))
+        await trainer.sync.bring(trainer.worker, published)
+        assert await trainer.apart(published) < CLOSE
 
     with_trainer(Trainer(load_policy(TINY), url, Sync.reload), do)
 

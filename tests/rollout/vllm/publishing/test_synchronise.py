@@ -52,8 +52,11 @@ def policy(checkpoint: Callable[[str], Path]) -> Policy:
     return load_policy(checkpoint("qwen2"))
 
 
-def bring(policy: Policy, folder: Path, worker: Worker, own: float) -> None:
-    """To weights under which the trainer has `own` for the log-probability of every token."""
+def bring(
+    policy: Policy, folder: Path, worker: Worker, own: float, before: float | None = None
+) -> None:
+    """To weights under which the trainer has `own` for the log-probability of every token, and
+    had `before` for it under the version before."""
 
     async def main() -> None:
         config = VllmConfig(workers=[URL], probe_tolerance=0.05)
@@ -67,7 +70,13 @@ def bring(policy: Policy, folder: Path, worker: Worker, own: float) -> None:
     def score(prompt: Any, completion: Any) -> list[float]:
         return [own] * len(completion)
 
-    published = Published(7, "run-7", folder, {}, score)
+    def score_before(prompt: Any, completion: Any) -> list[float]:
+        assert before is not None
+        return [before] * len(completion)
+
+    published = Published(
+        7, "run-7", folder, {}, score, before=score_before if before is not None else None
+    )
     asyncio.run(main())
 
 
@@ -94,6 +103,57 @@ def test_what_stays_off_is_named_with_by_how_much(
     said = "nan" if off != off else "0.06"
     with pytest.raises(SyncNotApplied, match=rf"{URL} .*version 7 .*{said} nats.*=0\.05"):
         bring(policy, tmp_path, Probed(off, off), own=-1.0)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.008, -0.008])
+def test_weights_that_did_not_take_are_found_out_within_the_tolerance(
+    policy: Policy, tmp_path: Path, noise: float
+) -> None:
+    """One update moved the trainer from -1 to -1.027, and the worker still has -1, in float32 or
+    with a rounding of 0.008 (bfloat16). It is 0.027 at most 0.035 off, below 0.05, and 0.008 at
+    most off the version before: less than half of 0.027."""
+    worker = Probed(-1.0 + noise, -1.0 + noise)
+    with pytest.raises(
+        SyncNotApplied, match=rf"^the weights of version 7 .*did not take: {URL} .*version before"
+    ):
+        bring(policy, tmp_path, worker, own=-1.027, before=-1.0)
+
+    assert 2 == len(worker.shares)
+
+
+@pytest.mark.parametrize("gap", [0.0003, 0.027, 0.6])
+def test_in_float32_every_gap_tells(policy: Policy, tmp_path: Path, gap: float) -> None:
+    """Also one above the tolerance: what is said first is the cause."""
+    with pytest.raises(SyncNotApplied, match="did not take"):
+        bring(policy, tmp_path, Probed(-1.0, -1.0), own=-1.0 - gap, before=-1.0)
+
+
+@pytest.mark.parametrize("before", [-1.0, -1.001, -1.027])
+@pytest.mark.parametrize("noise", [0.008, -0.008])
+def test_a_sound_worker_that_rounds_is_not_accused(
+    policy: Policy, tmp_path: Path, before: float, noise: float
+) -> None:
+    """It is 0.008 off. From the version before it is 0.007 where that is 0.001 away, above
+    0.0005; 0.019 where that is 0.027 away, above 0.0135."""
+    worker = Probed(-1.0 + noise)
+    bring(policy, tmp_path, worker, own=-1.0, before=before)
+
+    assert 1 == len(worker.shares)
+
+
+def test_what_is_exact_is_taken_whatever_was_before(policy: Policy, tmp_path: Path) -> None:
+    """5e-5 off the new version and 0 off the one before: there is nothing to tell apart."""
+    worker = Probed(-1.0)
+    bring(policy, tmp_path, worker, own=-1.00005, before=-1.0)
+
+    assert 1 == len(worker.shares)
+
+
+def test_weights_that_take_the_second_time_are_taken(policy: Policy, tmp_path: Path) -> None:
+    worker = Probed(-1.0, -1.027)
+    bring(policy, tmp_path, worker, own=-1.027, before=-1.0)
+
+    assert 2 == len(worker.shares)
 
 
 def test_another_version_twice_is_named(policy: Policy, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tersely.analysis.composite import METRICS, PassRate, composite_mean, composite_sum, pass_rate
+from tersely.evaluation.composite import METRICS, PassRate, composite_mean, composite_sum, pass_rate
 
 SCORES = {"faithfulness": 0.9, "coverage": 0.5, "conciseness": 0.6, "clarity": 0.8}
 
