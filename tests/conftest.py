@@ -52,7 +52,8 @@ LFM2: dict[str, Any] = {
     "rope_theta": 10000.0,
     "norm_eps": 1e-5,
 }
-ARCHITECTURES = {"qwen2": QWEN2, "lfm2": LFM2}
+SPECK = QWEN2 | {"hidden_size": 8, "num_hidden_layers": 1, "intermediate_size": 8}
+ARCHITECTURES = {"qwen2": QWEN2, "lfm2": LFM2, "speck": SPECK}
 
 
 def write_checkpoint(folder: Path, config: dict[str, Any], tokenizer: Path = TINY) -> Path:
@@ -76,7 +77,7 @@ def write_checkpoint(folder: Path, config: dict[str, Any], tokenizer: Path = TIN
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Folder of a random checkpoint of an architecture (qwen2 or lfm2), made once."""
+    """Folder of a random checkpoint of an architecture (qwen2 or lfm2; or `speck`, whose weights are 70 kB), made once."""
     root, made = tmp_path_factory.mktemp("checkpoints"), {}
 
     def folder(architecture: str) -> Path:

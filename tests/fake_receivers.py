@@ -107,7 +107,7 @@ class ReceivingWorker(FakeWorker):
         if trouble is Trouble.damaged:
             source["checksums"] = dict.fromkeys(source["checksums"], "0" * 64)
         try:
-            mark = await asyncio.to_thread(fetched_mark, source)
+            mark = fetched_mark(source)
         except NotFetched as error:
             return {"problem": str(error), "touched": False}
         if trouble is Trouble.halfway:

@@ -41,7 +41,9 @@ class WorkersConfig(RolloutConfig):
     probe_tolerance: float = 0.05
     """After new weights: most that a worker's log-probabilities may differ from the trainer's, in
     nats, as a mean over the tokens of a probe. In float32 the difference is about 1e-6, in
-    bfloat16 about 0.01."""
+    bfloat16 about 0.01. It tells another model; one update may change less than that, so a worker
+    that is not exact (1e-4) is also held against the version before, and is at fault where it is
+    nearer to that one."""
     publish_host: str = "127.0.0.1"
     """Address on which the trainer offers weights; workers on other machines need one that they
     reach, or 0.0.0.0 for all."""

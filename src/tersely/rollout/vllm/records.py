@@ -55,8 +55,8 @@ out, at the sampling temperature and with the published weights. Blocks; safe in
 
 
 @dataclass(frozen=True)
-class Published:
-    """Weights of one version, ready to be fetched."""
+class Files:
+    """Weights of one version on disk, ready to be fetched."""
 
     version: int
     """Optimizer updates that they have seen."""
@@ -66,4 +66,14 @@ class Published:
     """Where its files lie on the trainer's machine."""
     checksums: dict[str, str]
     """File name to SHA-256 in hex."""
+
+
+@dataclass(frozen=True)
+class Published(Files):
+    """What workers are to sample with. Its scores hold the weights in memory, so only the current
+    one is kept."""
+
     score: Score
+    before: Score | None = None
+    """That of the version published before, None for the first: by it a worker is known that was
+    given this version and samples with the last one."""

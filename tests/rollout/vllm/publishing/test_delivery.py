@@ -150,9 +150,37 @@ def test_an_adapter_that_is_not_there_is_a_fault(published: Published) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
+        WorkerFault(URL, "answered 500: LoRA rank of adapter 7: no more memory"),
+        WorkerFault(URL, "answered 500: Call to add_lora failed: LoRA file is cut off"),
+        NotFound(URL, "answered 404: Loading lora run-7 failed: No adapter found for /there"),
+    ],
+)
+def test_what_may_pass_is_left_to_the_fleet(published: Published, fault: WorkerFault) -> None:
+    """Files that this worker has just fetched are gone: a newer version came."""
+    worker = Answering(ADAPTER | {"/v1/load_lora_adapter": fault, "/v1/models": {"data": []}})
+    with pytest.raises(WorkerFault) as raised:
+        deliver(worker, published, LoadAdapter)
+    assert fault is raised.value
+
+
+def test_a_folder_that_a_worker_never_sees_is_of_no_use(published: Published) -> None:
+    """vllm-metal cannot fetch: it has to see the trainer's own files."""
+    fault = NotFound(URL, "answered 404: No adapter found for /of/the/trainer")
+    missing = NotFound(URL, "answered 404")
+    answers = {"/v1/load_lora_adapter": fault, "/v1/models": {"data": []}}
+    with pytest.raises(SyncNotApplied, match="No adapter found"):
+        deliver(Answering(ADAPTER | answers | {"/collective_rpc": missing}), published, LoadAdapter)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
         Refused(URL, "answered 400: no such module"),
         NotFound(URL, "answered 404"),
         WorkerFault(URL, "answered 500: LoRA rank 64 is greater than max_lora_rank 16"),
+        WorkerFault(URL, "answered 500: LoRA is not enabled. Use --enable-lora to enable LoRA."),
+        WorkerFault(URL, "answered 500: While loading /there, expected target modules in {}"),
+        WorkerFault(URL, "answered 500: model.x is unsupported LoRA weight"),
     ],
 )
 def test_adapters_that_do_not_fit_the_server_are_of_no_use(
@@ -176,6 +204,29 @@ def test_other_weights_beside_the_adapters_are_replaced_first(published: Publish
     assert worker.asked.index("/update_weight_version") < worker.asked.index(
         "/v1/load_lora_adapter"
     )
+
+
+@pytest.mark.parametrize(
+    ("tag", "warned"), [("default", False), ("run-7", False), ("run-9-base", True)]
+)
+def test_base_weights_of_somebody_else_are_told_of(
+    published: Published, caplog: pytest.LogCaptureFixture, tag: str, warned: bool
+) -> None:
+    """They are neither this run's nor, `default`, those that vLLM began with."""
+    worker = Answering(
+        ADAPTER
+        | {
+            "/weight_info": {"weight_version": tag},
+            "/collective_rpc": [results(GOOD)["/collective_rpc"], ADAPTER["/collective_rpc"]],
+        }
+    )
+    if tag == "run-7":
+        worker.answers["/collective_rpc"] = ADAPTER["/collective_rpc"]
+    deliver(worker, published, LoadAdapter)
+
+    said = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert warned == bool(said)
+    assert all(word in "".join(said) for word in (URL, tag, "another trainer") if warned)
 
 
 def test_without_reload_the_adapter_alone_is_loaded(published: Published) -> None:

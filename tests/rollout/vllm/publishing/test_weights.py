@@ -1,9 +1,12 @@
 """Versions on disk, of real policies."""
 
+import asyncio
 import hashlib
 import os
+import socket
 import subprocess
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import mlx.core as mx
@@ -15,9 +18,10 @@ from tersely.policy.load import Policy, load_policy
 from tersely.policy.tuning import LoraConfig
 from tersely.rollout.sampler import Snapshot
 from tersely.rollout.vllm.publishing import weights as weights_module
+from tersely.rollout.vllm.publishing.publisher import Publisher
 from tersely.rollout.vllm.publishing.score import TrainerScorer
 from tersely.rollout.vllm.publishing.weights import Weights
-from tersely.rollout.vllm.records import Published
+from tersely.rollout.vllm.records import Files, Score
 
 
 def weights_of(policy: Policy, folder: Path | None = None, **options: bool) -> Weights:
@@ -29,7 +33,7 @@ def snapshot(policy: Policy, version: int = 0) -> Snapshot:
     return Snapshot(policy.parameters(), version)
 
 
-def read(published: Published) -> dict[str, mx.array]:
+def read(published: Files) -> dict[str, mx.array]:
     arrays: dict[str, mx.array] = {}
     for name in published.checksums:
         loaded = mx.load(str(published.folder / name))
@@ -86,6 +90,42 @@ def test_the_score_is_that_of_the_version(policy: Policy, tmp_path: Path) -> Non
 
     assert before != second.score([5, 6, 7], [8, 9])
     assert before == first.score([5, 6, 7], [8, 9])
+
+
+def test_the_score_before_goes_with_each_version_but_the_first(
+    policy: Policy, tmp_path: Path
+) -> None:
+    weights = weights_of(policy, tmp_path)
+    versions = [weights.write(snapshot(policy, version)) for version in range(3)]
+
+    assert [None, versions[0].score, versions[1].score] == [each.before for each in versions]
+
+
+@pytest.mark.parametrize("adapters_only", [True, False])
+def test_the_current_version_and_the_one_before_are_in_memory(
+    with_adapters: Policy, tmp_path: Path, adapters_only: bool
+) -> None:
+    """A score keeps the parameters that it scores with: of a large model, gigabytes. Also where a
+    worker was told of all versions, and of the base."""
+    scores: list[weakref.ref[Score]] = []
+
+    def score_of(snapshot: Snapshot) -> Score:
+        def score(prompt: Sequence[int], completion: Sequence[int]) -> list[float]:
+            return []
+
+        scores.append(weakref.ref(score))
+        return score
+
+    weights = Weights(with_adapters, score_of, adapters_only=adapters_only, folder=str(tmp_path))
+    publisher = Publisher("127.0.0.1", 0)
+    for version in range(4):
+        published = weights.write(snapshot(with_adapters, version))
+        for files in (published, weights.base):
+            if files is not None:
+                asyncio.run(publisher.source(files, "http://127.0.0.1:1"))
+
+    assert [False, False, True, True] == [score() is not None for score in scores]
+    assert [published.before, published.score] == [score() for score in scores[2:]]
 
 
 @pytest.fixture
@@ -158,20 +198,38 @@ def test_memory_that_is_small_is_left_alone(
     assert [] == list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("asked", [True, False])
 def test_what_a_killed_run_left_is_removed_and_what_a_running_one_has_is_not(
-    policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
 ) -> None:
-    """Gigabytes, perhaps of memory. The process of the second is this one's parent."""
+    """Gigabytes, perhaps of memory. The process of the second is this one's parent; of the third
+    nobody here can tell whether it runs, because a publish_folder is seen by several machines."""
     gone = subprocess.Popen(["true"])
     gone.wait()
-    killed, running, foreign = (
-        tmp_path / f"{weights_module.OWNED}{owner}-abc" for owner in (gone.pid, os.getppid(), "x")
+    here = socket.gethostname()
+    owners = (f"{gone.pid}-{here}", f"{os.getppid()}-{here}", f"{gone.pid}-not-{here}")
+    killed, running, elsewhere = (
+        tmp_path / f"{weights_module.OWNED}{owner}-0123abcd" for owner in owners
     )
-    for folder in (killed, running, foreign):
+    for folder in (killed, running, elsewhere):
         folder.mkdir()
     monkeypatch.setattr(weights_module, "MEMORY", tmp_path)
-    weights = weights_of(policy)
-    weights.write(snapshot(policy))
+    weights = weights_of(policy, tmp_path if asked else None)
+    published = weights.write(snapshot(policy))
+    assert tmp_path == published.folder.parents[1]
+    assert f"-{os.getpid()}-{here}-" in f"-{published.folder.parent.name.rpartition('of-')[2]}"
     weights.close()
 
-    assert {running, foreign} == set(tmp_path.iterdir())
+    assert {running, elsewhere} == set(tmp_path.iterdir())
+
+
+def test_a_published_folder_can_be_read_by_workers_of_other_users(
+    policy: Policy, tmp_path: Path
+) -> None:
+    (tmp_path / "usual").mkdir()
+    published = weights_of(policy, tmp_path).write(snapshot(policy))
+
+    usual = (tmp_path / "usual").stat().st_mode
+    assert [usual, usual] == [
+        folder.stat().st_mode for folder in (published.folder, published.folder.parent)
+    ]

@@ -144,6 +144,27 @@ def test_heads_that_a_cpu_has_no_kernel_for_are_refused() -> None:
     check({**small, "head_dim": 128}, ServeOptions("m"), Platform.cpu)
 
 
+NESTED = {"model_type": "gemma3", "text_config": QWEN2, "vision_config": {"hidden_size": 1}}
+"""Of a model that sees, too."""
+
+
+def test_sizes_may_lie_in_a_part_of_the_configuration() -> None:
+    """64 dimensions, as those of QWEN2 itself."""
+    check(NESTED, ServeOptions("m"), Platform.cpu)
+    assert flags(CPU, QWEN2) == flags(CPU, NESTED)
+    long = {**NESTED, "text_config": {**QWEN2, "max_position_embeddings": 1024}}
+    assert "1024" == flags(CUDA, long)["--max-model-len"]
+
+
+@pytest.mark.parametrize("missing", ["hidden_size", "num_attention_heads", "num_hidden_layers"])
+def test_sizes_that_are_nowhere_are_missed_on_a_cpu_alone(missing: str) -> None:
+    config = {key: value for key, value in QWEN2.items() if key != missing}
+    check(config, ServeOptions("m"), Platform.cuda)
+    flags(CUDA, config)
+    with pytest.raises(ModelError, match=f"config.json has no {missing}"):
+        check(config, ServeOptions("m"), Platform.cpu)
+
+
 def test_a_context_beyond_the_models_is_refused() -> None:
     with pytest.raises(ConfigError, match="context=40000 is more than the model's 32768"):
         check(QWEN2, ServeOptions("m", context=40_000), Platform.cuda)

@@ -1,8 +1,14 @@
 """Files on a worker's machine, from a publisher on a loop of its own."""
 
 import hashlib
+import os
+import socket
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -101,6 +107,83 @@ def test_names_lead_nowhere_else(publish: Publish, temporary: Path, name: str) -
     with pytest.raises(NotFetched, match="no name of a file"), fetched(source):
         pass
     assert [] == list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("scheme", ["file", "ftp", "data"])
+def test_files_come_over_http_alone(publish: Publish, tmp_path: Path, scheme: str) -> None:
+    """Whatever a trainer says: not from this machine's own disk, by an address."""
+    source = publish(visible=False)
+    source["url"] = f"{scheme}://{tmp_path / 'trainer' / 'run-1'}"
+    with pytest.raises(NotFetched, match=f"unknown url type: {scheme}"), fetched(source):
+        pass
+
+
+def test_nobody_else_is_asked_and_told_the_token(publish: Publish) -> None:
+    """A trainer does not send its workers elsewhere, so who does is none."""
+    asked: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if not self.path.startswith("/elsewhere"):
+                self.send_response(302)
+                self.send_header("Location", f"/elsewhere{self.path}")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    source = publish(visible=False)
+    source["checksums"] = {"a.safetensors": source["checksums"]["a.safetensors"]}
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever).start()
+        source["url"] = f"http://127.0.0.1:{server.server_port}"
+        try:
+            with pytest.raises(NotFetched, match="302"), fetched(source):
+                pass
+        finally:
+            server.shutdown()
+    assert ["/a.safetensors"] == asked
+
+
+@pytest.mark.parametrize(("spare", "place"), [(0, "temporary"), (1, "memory")])
+def test_memory_is_taken_where_it_has_room(
+    publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int, place: str
+) -> None:
+    """For 7 x 400,000 + 4 bytes and at least one more."""
+    (tmp_path / "memory").mkdir()
+    monkeypatch.setattr(fetching, "MEMORY", tmp_path / "memory")
+    usage = SimpleNamespace(free=2_800_004 + spare)
+    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda folder: usage)
+    with fetched(publish(visible=False)) as folder:
+        assert tmp_path / place == folder.parent
+
+
+def test_what_a_killed_worker_left_is_removed_by_the_next(
+    publish: Publish, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both where copies go meanwhile and where they stay; not what runs: here, the parent."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    memory, shelf = tmp_path / "memory", tmp_path / "shelf"
+    monkeypatch.setattr(fetching, "MEMORY", memory)
+    left = [
+        place / f"{prefix}{owner}-{socket.gethostname()}-0123abcd"
+        for owner in (gone.pid, os.getppid())
+        for place, prefix in (
+            (memory, fetching.COPY),
+            (temporary, fetching.COPY),
+            (shelf, fetching.PART),
+        )
+    ]
+    for folder in left:
+        folder.mkdir(parents=True)
+    source = publish(visible=False)
+    with fetched(source):
+        pass
+    kept(source, shelf)
+
+    assert [False] * 3 + [True] * 3 == [folder.exists() for folder in left]
 
 
 @pytest.mark.parametrize("visible", [True, False])

@@ -5,7 +5,9 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from tersely.rollout.vllm.serving import supervise
 from tersely.rollout.vllm.serving.options import ServeOptions
 from tersely.rollout.vllm.serving.server import LocalServer
 from tersely.rollout.vllm.serving.supervise import Supervisor, reserve
+from tersely.rollout.vllm.serving.worker_side import fetching
 
 
 def ask(url: str) -> dict[str, Any]:
@@ -129,6 +132,32 @@ def test_one_that_keeps_ending_is_given_up(
         supervisor.watch()
     supervisor.close()
     assert 5 == len(starts)
+
+
+def test_what_a_killed_serve_left_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own folder, with models that its workers fetched, and what those were just fetching."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(fetching, "MEMORY", tmp_path / "memory")
+    (tmp_path / "memory").mkdir()
+    kill_itself = (
+        "import os, signal, tempfile, sys; from pathlib import Path\n"
+        "from tersely.rollout.vllm.serving.supervise import serving_folder\n"
+        "from tersely.rollout.vllm.serving.worker_side import fetching, leftovers\n"
+        "tempfile.tempdir = sys.argv[1]\n"
+        "leftovers.make(Path(sys.argv[1], 'memory'), fetching.COPY)\n"
+        "with serving_folder() as folder:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert -signal.SIGKILL == subprocess.call([sys.executable, "-c", kill_itself, str(tmp_path)])
+    assert 1 == len(list((tmp_path / "memory").iterdir()))
+    assert 1 == len(list(tmp_path.glob("tersely-serve-*")))
+
+    with supervise.serving_folder() as folder:
+        assert [folder] == list(tmp_path.glob("tersely-serve-*"))
+        assert [] == list((tmp_path / "memory").iterdir())
+    assert ["memory"] == [each.name for each in tmp_path.iterdir()]
 
 
 def test_a_port_in_use_is_said_before_anything_starts() -> None:

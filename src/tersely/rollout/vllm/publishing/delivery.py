@@ -9,7 +9,7 @@ from tersely.errors import SyncNotApplied
 from tersely.rollout.vllm.fleet.replies import Refused
 from tersely.rollout.vllm.fleet.worker import NotFound, Worker
 from tersely.rollout.vllm.publishing.publisher import Publisher
-from tersely.rollout.vllm.records import Published, WorkerFault
+from tersely.rollout.vllm.records import Files, WorkerFault
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +28,15 @@ class Receiver:
         self._publisher = publisher
 
     async def ask(
-        self, worker: Worker, method: str, published: Published | None = None
+        self, worker: Worker, method: str, files: Files | None = None
     ) -> list[dict[str, Any]]:
-        """Call `method`, with where to get `published`; what each process of the worker returns.
+        """Call `method`, with where to get `files`; what each process of the worker returns.
 
         Raises `WorkerFault`; `Missing` where the worker was started without the extension.
         """
         arguments = []
-        if published is not None:
-            arguments.append(await self._publisher.source(published, worker.url))
+        if files is not None:
+            arguments.append(await self._publisher.source(files, worker.url))
         try:
             reply = await worker.call("/collective_rpc", {"method": method, "args": arguments})
         except NotFound as fault:
@@ -61,12 +61,12 @@ class Reload:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
 
-    async def deliver(self, worker: Worker, published: Published) -> None:
+    async def deliver(self, worker: Worker, files: Files) -> None:
         """Raises `WorkerFault`, and `SyncNotApplied` where it will never work."""
         try:
             # What is still being sampled belongs to nobody any more.
             await worker.call("/pause?mode=abort")
-            results = await self._receiver.ask(worker, "tersely_reload", published)
+            results = await self._receiver.ask(worker, "tersely_reload", files)
         except (Missing, NotFound) as fault:
             raise SyncNotApplied(
                 f"{worker.url} cannot take weights in place ({fault.what}); {SERVE}, or set "
@@ -78,7 +78,7 @@ class Reload:
             await self._leave(worker, results, str(problem))
         reset, _ = await asyncio.gather(
             worker.call("/reset_prefix_cache"),
-            worker.call("/update_weight_version", {"new_version": published.tag}),
+            worker.call("/update_weight_version", {"new_version": files.tag}),
         )
         if not (isinstance(reset, dict) and reset.get("success")):
             raise WorkerFault(worker.url, "it could not empty its prefix cache")
@@ -105,24 +105,24 @@ class LoadAdapter:
         self._receiver, self._base = receiver, Reload(receiver)
         self._loaded: dict[str, list[str]] = {}
 
-    async def deliver(self, worker: Worker, published: Published, base: Published) -> None:
+    async def deliver(self, worker: Worker, files: Files, base: Files) -> None:
         """`base` are the weights beside the adapters. A worker that cannot reload has to have
         them from its start.
 
         Raises `WorkerFault`, and `SyncNotApplied` where it will never work.
         """
         await self._bring_base(worker, base)
-        path = await self._path(worker, published)
-        body = {"lora_name": published.tag, "lora_path": path, "load_inplace": True}
+        path = await self._path(worker, files)
+        body = {"lora_name": files.tag, "lora_path": path, "load_inplace": True}
         try:
             await worker.call("/v1/load_lora_adapter", body)
         except WorkerFault as fault:
             # Also raised for success, of which vLLM tells in plain text.
-            if published.tag not in await served_names(worker):
+            if files.tag not in await served_names(worker):
                 raise _told_apart(worker, fault) from None
-        await self._unload_older(worker, published)
+        await self._unload_older(worker, files)
 
-    async def _bring_base(self, worker: Worker, base: Published) -> None:
+    async def _bring_base(self, worker: Worker, base: Files) -> None:
         try:
             version = await worker.call("/weight_info", method="GET")
         except NotFound:  # vllm-metal; the probe tells if its weights are others
@@ -131,17 +131,17 @@ class LoadAdapter:
             await self._base.deliver(worker, base)
             self._loaded.pop(worker.url, None)
 
-    async def _path(self, worker: Worker, published: Published) -> str:
+    async def _path(self, worker: Worker, files: Files) -> str:
         try:
-            results = await self._receiver.ask(worker, "tersely_fetch", published)
+            results = await self._receiver.ask(worker, "tersely_fetch", files)
         except Missing:
-            return str(published.folder)
+            return str(files.folder)
         return str(results[0].get("path"))
 
-    async def _unload_older(self, worker: Worker, published: Published) -> None:
+    async def _unload_older(self, worker: Worker, files: Files) -> None:
         loaded = self._loaded.setdefault(worker.url, [])
-        if published.tag not in loaded:
-            loaded.append(published.tag)
+        if files.tag not in loaded:
+            loaded.append(files.tag)
         for name in loaded[:-ADAPTERS]:
             loaded.remove(name)
             try:
@@ -156,10 +156,10 @@ class Restart:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
 
-    async def deliver(self, worker: Worker, published: Published) -> None:
+    async def deliver(self, worker: Worker, files: Files) -> None:
         """Raises `WorkerFault`, and `SyncNotApplied` where it will never work."""
         try:
-            await self._receiver.ask(worker, "tersely_restart", published)
+            await self._receiver.ask(worker, "tersely_restart", files)
         except Missing as fault:
             raise SyncNotApplied(
                 f"{worker.url} cannot be started again with other weights ({fault.what}); {SERVE}"
@@ -172,11 +172,11 @@ class Restart:
             except WorkerFault:
                 gone = True
                 continue
-            if published.tag in names:
+            if files.tag in names:
                 return
             if gone:
                 raise WorkerFault(
-                    worker.url, f"it came back with {', '.join(names)} and not {published.tag}"
+                    worker.url, f"it came back with {', '.join(names)} and not {files.tag}"
                 )
         raise WorkerFault(worker.url, f"it was not back within {RESTART_S:.0f} seconds")
 

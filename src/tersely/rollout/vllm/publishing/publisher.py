@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from tersely.errors import RolloutError
-from tersely.rollout.vllm.records import Published, WorkerFault
+from tersely.rollout.vllm.records import Files, WorkerFault
 
 EVERYWHERE = {"0.0.0.0", "::"}
 
@@ -24,7 +24,7 @@ class Publisher:
         self._host, self._port = host, port
         self._token = secrets.token_urlsafe(32)
         self._expected = f"Bearer {self._token}".encode()
-        self._offered: dict[str, Published] = {}
+        self._offered: dict[str, Files] = {}
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -50,32 +50,33 @@ class Publisher:
         if runner is not None:
             await runner.cleanup()
 
-    async def source(self, published: Published, worker_url: str) -> dict[str, Any]:
-        """What the worker at `worker_url` has to be told to fetch `published`; from now on it is
+    async def source(self, files: Files, worker_url: str) -> dict[str, Any]:
+        """What the worker at `worker_url` has to be told to fetch `files`; from now on they are
         offered. Raises `WorkerFault` where this machine knows no way to that worker."""
-        self._offered = {t: p for t, p in self._offered.items() if p.folder.is_dir()}
-        self._offered[published.tag] = published
+        self._offered = {t: f for t, f in self._offered.items() if f.folder.is_dir()}
+        # Not the whole of a `Published`, which would keep its weights in memory.
+        self._offered[files.tag] = Files(files.version, files.tag, files.folder, files.checksums)
         host = self._host
         if host in EVERYWHERE:
             host = await asyncio.to_thread(_address_towards, worker_url)
         shown = f"[{host}]" if ":" in host else host
         return {
-            "tag": published.tag,
-            "path": str(published.folder),
-            "url": f"http://{shown}:{self._port}/weights/{published.tag}",
+            "tag": files.tag,
+            "path": str(files.folder),
+            "url": f"http://{shown}:{self._port}/weights/{files.tag}",
             "token": self._token,
-            "checksums": published.checksums,
+            "checksums": files.checksums,
         }
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         said = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(said, self._expected):
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
-        published = self._offered.get(request.match_info["tag"])
+        files = self._offered.get(request.match_info["tag"])
         # Names are looked up, so that no path can lead out of the folder.
-        if published is None or request.match_info["file"] not in published.checksums:
+        if files is None or request.match_info["file"] not in files.checksums:
             raise web.HTTPNotFound
-        file: Path = published.folder / request.match_info["file"]
+        file: Path = files.folder / request.match_info["file"]
         if not file.is_file():  # an older version, which was removed
             raise web.HTTPNotFound
         return web.FileResponse(file)

@@ -10,7 +10,7 @@ from tersely.rollout.vllm.config import Sync, WorkersConfig
 from tersely.rollout.vllm.fleet.replies import Dialect, WrongVersion
 from tersely.rollout.vllm.fleet.worker import Worker
 from tersely.rollout.vllm.publishing.delivery import SERVE, LoadAdapter, Receiver, Reload, Restart
-from tersely.rollout.vllm.publishing.probe import Probe
+from tersely.rollout.vllm.publishing.probe import Probe, Stale
 from tersely.rollout.vllm.publishing.publisher import Publisher
 from tersely.rollout.vllm.publishing.weights import Weights
 from tersely.rollout.vllm.records import Published, Score, WorkerFault
@@ -69,22 +69,21 @@ class Synchroniser:
             try:
                 # Another completion each time: in low precision one may be off by chance.
                 apart = await self._probe.difference(worker, published, self.dialect, seed=attempt)
+            except Stale as fault:
+                problem = _not_taken(published, fault)
+                continue
             except WrongVersion as fault:
-                found = fault.what
+                problem = _others(worker, published, fault.what)
                 continue
             if apart <= self._tolerance:
                 return
-            found = (
+            problem = _others(
+                worker,
+                published,
                 f"its log-probabilities are {apart:.3g} nats a token off the trainer's, more than "
-                f"rollout.probe_tolerance={self._tolerance:g}"
+                f"rollout.probe_tolerance={self._tolerance:g}",
             )
-        raise SyncNotApplied(
-            f"{worker.url} was given the weights of version {published.version} "
-            f"({published.tag}) and does not sample with them: {found}. It serves another model "
-            "than the trainer's, or is used by another trainer too, or samples in a way of its "
-            f"own (a top-k of its generation config, low precision); {SERVE}, with the model that "
-            "is trained and for this run alone"
-        )
+        raise SyncNotApplied(problem)
 
     async def close(self) -> None:
         """Stop offering weights and remove their files."""
@@ -108,3 +107,20 @@ class Synchroniser:
         except WorkerFault:
             return "float32"
         return str(described[0].get("dtype"))
+
+
+def _not_taken(published: Published, fault: Stale) -> str:
+    return (
+        f"the weights of version {published.version} ({published.tag}) did not take: {fault.url} "
+        f"was given them, and samples with the version before ({fault.what}); {SERVE} and the "
+        "vLLM that docs/several-machines.md names, or set rollout.sync=restart"
+    )
+
+
+def _others(worker: Worker, published: Published, found: str) -> str:
+    return (
+        f"{worker.url} was given the weights of version {published.version} ({published.tag}) and "
+        f"does not sample with them: {found}. It serves another model than the trainer's, or is "
+        "used by another trainer too, or samples in a way of its own (a top-k of its generation "
+        f"config, low precision); {SERVE}, with the model that is trained and for this run alone"
+    )

@@ -17,7 +17,7 @@ from tersely.policy.load import Policy
 from tersely.rollout.sampler import Snapshot
 from tersely.rollout.vllm.publishing.lora_adapter import base_of, merged, write_adapter
 from tersely.rollout.vllm.publishing.shards import write_shards
-from tersely.rollout.vllm.records import Published, Score
+from tersely.rollout.vllm.records import Files, Published, Score
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,9 @@ class Weights:
         self._adapters_only, self._asked_folder = adapters_only, folder
         self._folder: Path | None = None
         self._prefix = f"tersely-{secrets.token_hex(4)}"
-        self._versions: list[Published] = []
-        self.base: Published | None = None
+        self._folders: list[Path] = []
+        self._newest: Score | None = None
+        self.base: Files | None = None
         """With `adapters_only`, once a version is written: the weights beside all adapters."""
 
     def write(self, snapshot: Snapshot, dtype: str = "float32") -> Published:
@@ -72,20 +73,23 @@ class Weights:
             assert self._scale is not None
             scale = self._scale
             if self.base is None:
-                self.base = self._write_full(snapshot, "base", base_of(parameters), dtype)
-            published = self._publish(
-                snapshot,
+                self.base = self._write_full(snapshot.version, "base", base_of(parameters), dtype)
+            files = self._publish(
+                snapshot.version,
                 str(snapshot.version),
                 sum(array.nbytes for name, array in parameters.items() if ".lora_" in name),
                 lambda folder: write_adapter(parameters, scale, folder),
             )
         else:
             plain = parameters if self._scale is None else merged(parameters, self._scale)
-            published = self._write_full(snapshot, str(snapshot.version), plain, dtype)
-        self._versions.append(published)
-        while len(self._versions) > KEPT:
-            _remove(self._versions.pop(0))
-        return published
+            files = self._write_full(snapshot.version, str(snapshot.version), plain, dtype)
+        self._folders.append(files.folder)
+        while len(self._folders) > KEPT:
+            shutil.rmtree(self._folders.pop(0), ignore_errors=True)
+        before, self._newest = self._newest, self._score_of(snapshot)
+        return Published(
+            files.version, files.tag, files.folder, files.checksums, self._newest, before
+        )
 
     def close(self) -> None:
         """Remove what was written."""
@@ -93,19 +97,19 @@ class Weights:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write_full(
-        self, snapshot: Snapshot, name: str, parameters: dict[str, mx.array], dtype: str
-    ) -> Published:
+        self, version: int, name: str, parameters: dict[str, mx.array], dtype: str
+    ) -> Files:
         weights = hub_weights(parameters, self._config, DTYPES[dtype])
         size = sum(array.nbytes for array in weights.values())
-        return self._publish(snapshot, name, size, lambda folder: write_shards(weights, folder))
+        return self._publish(version, name, size, lambda folder: write_shards(weights, folder))
 
     def _publish(
         self,
-        snapshot: Snapshot,
+        version: int,
         name: str,
         size: int,
         write: Callable[[Path], dict[str, str]],
-    ) -> Published:
+    ) -> Files:
         tag = f"{self._prefix}-{name}"
         try:
             if self._folder is None:
@@ -120,7 +124,7 @@ class Weights:
                 f"({error.strerror}); set rollout.publish_folder to a folder with room for "
                 f"{KEPT + 1} times as much"
             ) from error
-        return Published(snapshot.version, tag, folder, checksums, self._score_of(snapshot))
+        return Files(version, tag, folder, checksums)
 
     def _make_folder(self, size: int) -> Path:
         """For versions of `size` bytes."""
@@ -163,7 +167,3 @@ def _scale(policy: Policy) -> float | None:
         if "lora_a" in module:
             return float(module.scale)
     return None
-
-
-def _remove(published: Published) -> None:
-    shutil.rmtree(published.folder, ignore_errors=True)
