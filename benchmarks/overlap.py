@@ -10,8 +10,7 @@ An update is timed first; the worker takes 0.5, 1 and 2 times that. Runs with
 speed meets both alike.
 
 - `sampling`, `updating`, `wall`: seconds a step, means over the steps of all runs. `wall` is from
-  the end of a step to the end of the next. Means, because steps differ: a batch of long completions
-  takes longer, and the time that one step waits another one may save.
+  the end of a step to the end of the next. Steps differ, and what one waits another may save.
 - `wall_over_max`: `wall` over the larger of the other two. 1 is the best that can be had; the goal
   of `beside` is at most 1.05. `in_turn` comes to 1.5, 2 and 1.5 by itself.
 

@@ -1,6 +1,7 @@
 """Real parts on a small scale: random checkpoints of the real architectures, made on the spot."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from tersely.policy.blas import load_fast_blas
 load_fast_blas()  # before any test imports MLX
 
 from tersely.policy.load import TINY, Policy, load_policy  # noqa: E402
+from tersely.rollout.vllm.serving.options import PYTHON_VARIABLE  # noqa: E402
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 """Real data and the real tokenizer, where this machine has them."""
@@ -77,7 +79,8 @@ def write_checkpoint(folder: Path, config: dict[str, Any], tokenizer: Path = TIN
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Folder of a random checkpoint of an architecture (qwen2 or lfm2; or `speck`, whose weights are 70 kB), made once."""
+    """Folder of a random checkpoint of an architecture (qwen2 or lfm2), made once; `speck` is a
+    qwen2 whose weights take 70 kB."""
     root, made = tmp_path_factory.mktemp("checkpoints"), {}
 
     def folder(architecture: str) -> Path:
@@ -92,3 +95,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 def policy(request: pytest.FixtureRequest, checkpoint: Callable[[str], Path]) -> Policy:
     """A fresh policy of each architecture."""
     return load_policy(checkpoint(request.param))
+
+
+@pytest.fixture(scope="session")
+def vllm_python() -> str:
+    """The interpreter of an environment with vLLM."""
+    python = os.environ.get(PYTHON_VARIABLE)
+    if not python:
+        pytest.skip(f"{PYTHON_VARIABLE} is not set: `nox -s vllm` makes an environment with vLLM")
+    return python

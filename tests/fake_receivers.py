@@ -51,7 +51,7 @@ class ReceivingWorker(FakeWorker):
 
     def forget(self) -> None:
         super().forget()
-        self._mark, self._whole = 0.0, True
+        self._mark, self._whole, self._sampled = 0.0, True, False
         self._going = asyncio.Event()
         self._going.set()
 
@@ -74,6 +74,7 @@ class ReceivingWorker(FakeWorker):
         await self._going.wait()
         if not self._whole:
             self.wrongs.append("half a model was asked to sample")
+        self._sampled = True
         return await super()._generate(request)
 
     async def _pause(self, request: web.Request) -> web.Response:
@@ -81,6 +82,8 @@ class ReceivingWorker(FakeWorker):
         return web.json_response({"status": "paused"})
 
     async def _resume(self, request: web.Request) -> web.Response:
+        if not self._whole:
+            self.wrongs.append("half a model was told to go on")
         self._going.set()
         return web.json_response({"status": "resumed"})
 
@@ -102,12 +105,13 @@ class ReceivingWorker(FakeWorker):
         return web.json_response({"results": [await self._reload(body["args"][0], trouble)]})
 
     async def _reload(self, source: dict[str, Any], trouble: Trouble | None) -> dict[str, Any]:
-        if self._going.is_set():
+        # One that has just been started anew has nobody's requests.
+        if self._going.is_set() and self._sampled:
             self.wrongs.append("new weights beside requests")
         if trouble is Trouble.damaged:
             source["checksums"] = dict.fromkeys(source["checksums"], "0" * 64)
         try:
-            mark = fetched_mark(source)
+            mark = fetched_mark(source)  # not in a thread: with thousands that takes longer
         except NotFetched as error:
             return {"problem": str(error), "touched": False}
         if trouble is Trouble.halfway:

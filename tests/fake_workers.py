@@ -86,6 +86,10 @@ class FakeWorker:
         """Break all connections and forget the weights."""
         self.forget()
         if self._runner is not None:
+            for site in tuple(self._runner.sites):
+                await site.stop()
+            # For connections that are just being accepted: cleanup would leave them open.
+            await asyncio.sleep(0.001)
             await self._runner.cleanup()
             self._runner = None
 

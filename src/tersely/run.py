@@ -36,7 +36,7 @@ NOT_DECIDING = {
     "log_entropy",
     "max_skipped_updates",
     *("workers", "sync", "timeout_s", "patience_s", "requests_per_worker", "probe_tolerance"),
-    *("publish_host", "publish_port", "publish_folder", "python", "port"),
+    *("publish_host", "publish_port", "publish_folder", "python", "port", "context"),
 }
 """Values of a run that its weights do not depend on."""
 

@@ -1,7 +1,6 @@
 """Real vLLM servers, where this machine has one to start."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from tersely.policy.load import load_policy
-from tersely.rollout.vllm.serving.options import PYTHON_VARIABLE
 from tersely.rollout.vllm.serving.server import LocalServer
 from tersely.training.checkpoint import save_checkpoint
 
@@ -22,15 +20,6 @@ STAND_IN_CONFIG = {
     "num_key_value_heads": 1,
     "max_position_embeddings": 1024,
 }
-
-
-@pytest.fixture(scope="session")
-def vllm_python() -> str:
-    """The interpreter of an environment with vLLM."""
-    python = os.environ.get(PYTHON_VARIABLE)
-    if not python:
-        pytest.skip(f"{PYTHON_VARIABLE} is not set: `nox -s vllm` makes an environment with vLLM")
-    return python
 
 
 @pytest.fixture(scope="module")

@@ -21,13 +21,18 @@ URL = "http://127.0.0.1:1"
 
 
 class Probed(Worker):
-    """A worker that takes all weights and samples probes with these log-probabilities."""
+    """A worker that takes all weights and samples probes with these log-probabilities, one for
+    each attempt."""
 
     def __init__(self, *probes: float | WorkerFault) -> None:
         super().__init__(URL, timeout_s=1)
         self.probes = list(probes)
         self.shares: list[Share] = []
         self.dtype = "float32"
+
+    @property
+    def attempts(self) -> list[int]:
+        return sorted({share.seed for share in self.shares})
 
     async def call(
         self, path: str, body: Any = None, *, method: str = "POST", timeout_s: float | None = None
@@ -41,7 +46,7 @@ class Probed(Worker):
     ) -> list[Completion]:
         self.shares.append(share)
         assert ("run-7", Dialect.tagged, ()) == (tag, dialect, sampling.stop_token_ids)
-        probe = self.probes.pop(0)
+        probe = self.probes[share.seed]
         if isinstance(probe, WorkerFault):
             raise probe
         return [Completion((1,) * sampling.max_tokens, (probe,) * sampling.max_tokens, "length")]
@@ -118,7 +123,7 @@ def test_weights_that_did_not_take_are_found_out_within_the_tolerance(
     ):
         bring(policy, tmp_path, worker, own=-1.027, before=-1.0)
 
-    assert 2 == len(worker.shares)
+    assert [0, 1] == worker.attempts
 
 
 @pytest.mark.parametrize("gap", [0.0003, 0.027, 0.6])
@@ -138,7 +143,7 @@ def test_a_sound_worker_that_rounds_is_not_accused(
     worker = Probed(-1.0 + noise)
     bring(policy, tmp_path, worker, own=-1.0, before=before)
 
-    assert 1 == len(worker.shares)
+    assert [0] == worker.attempts
 
 
 def test_what_is_exact_is_taken_whatever_was_before(policy: Policy, tmp_path: Path) -> None:
@@ -146,14 +151,14 @@ def test_what_is_exact_is_taken_whatever_was_before(policy: Policy, tmp_path: Pa
     worker = Probed(-1.0)
     bring(policy, tmp_path, worker, own=-1.00005, before=-1.0)
 
-    assert 1 == len(worker.shares)
+    assert [0] == worker.attempts
 
 
 def test_weights_that_take_the_second_time_are_taken(policy: Policy, tmp_path: Path) -> None:
     worker = Probed(-1.0, -1.027)
     bring(policy, tmp_path, worker, own=-1.027, before=-1.0)
 
-    assert 2 == len(worker.shares)
+    assert [0, 1] == worker.attempts
 
 
 def test_another_version_twice_is_named(policy: Policy, tmp_path: Path) -> None:

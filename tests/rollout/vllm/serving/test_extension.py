@@ -53,7 +53,7 @@ def publish(tmp_path: Path) -> Callable[[dict[str, mx.array]], Source]:
         folder.mkdir()
         checksum = write_safetensors(weights, folder / "model-00001.safetensors")
         checksums = {"model-00001.safetensors": checksum}
-        return Source(tag="run-1", path=str(folder), url="", token="", checksums=checksums)
+        return Source(tag="run-1", path=str(folder), url="", token="", checksums=checksums, size=0)
 
     return source
 
