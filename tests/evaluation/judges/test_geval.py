@@ -104,6 +104,24 @@ def test_what_an_endpoint_does_not_take_is_left_out(
         assert 1024 == endpoint.requests[-1]["max_completion_tokens"]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "maximum context length is 8 tokens; reduce max_tokens or the messages",
+        "the max_tokensish part is not supported",
+    ],
+)
+def test_a_field_that_is_only_mentioned_is_kept(
+    message: str, serve: Serve, configured: Configured, item: Judged
+) -> None:
+    """The first request is refused for what it is; later ones have all their fields."""
+    endpoint = serve(lambda body, number: verdict(6) if number else error(400, message))
+    judged = configured(endpoint, max_concurrent=1).build().judge([item])
+    assert 1 == judged.missing
+    assert 4 == len(endpoint.requests)
+    assert {1024} == {request.get("max_tokens") for request in endpoint.requests}
+
+
 def test_nothing_is_left_in_the_working_folder(
     serve: Serve,
     configured: Configured,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_endpoint import FakeEndpoint, Reply, Script, error, panel, verdict
+from fake_endpoint import FakeEndpoint, Reply, Script, chat, error, panel, verdict
 
 from tersely.errors import JudgeError
 from tersely.evaluation.judges.cache import FILE
@@ -103,6 +103,21 @@ def test_a_budget_of_calls_ends_in_whole_rounds(
     assert "the budget of the judge" in caplog.text
     judged = configured(endpoint, PanelConfig, **options).build().judge(items(4))
     assert (0, 5, 7) == (judged.missing, judged.usage.calls, judged.usage.cached)
+
+
+def test_a_budget_does_not_excuse_what_could_not_be_read(
+    serve: Serve, configured: Configured
+) -> None:
+    """Two calls of the three attempts: the verdict is missing because it could not be read, which
+    counts against judge.max_missing_share."""
+    endpoint = serve(lambda body, number: chat("no"))
+    judged = configured(endpoint, PanelConfig, max_calls=2).build().judge(items(1))
+    assert (4, 0) == (judged.missing, judged.unpaid)
+    assert "no JSON object" in judged.verdicts[0].reason
+    assert "2 times; then the budget was spent" in judged.verdicts[0].reason
+    config = configured(endpoint, PanelConfig, max_calls=2, max_missing_share=0.02)
+    with pytest.raises(JudgeError, match="max_missing_share"):
+        config.build().judge(items(1))
 
 
 def test_a_budget_in_dollars_is_never_exceeded(serve: Serve, configured: Configured) -> None:

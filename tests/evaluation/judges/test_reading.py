@@ -25,7 +25,9 @@ PLAIN = '{"reason": "short", "score": 7}'
         f"```json\n{PLAIN}\n```",
         f"Here it is:\n{PLAIN}\nI hope that helps {{really}}.",
         f'<think>{{"reason": "no", "score": 1}} or so</think>{PLAIN}',
-        f'{{"reason": "first thought", "score": 2}} No: {PLAIN}',
+        f'{PLAIN} As I said: {PLAIN}',
+        f'{{"reason": "the same in other words", "score": 7}}\n{PLAIN}',
+        f'{PLAIN}<think>{{"reason": "no", "score": 1}}',
         '{"score": 7, "reason": "short", "more": [1, {"score": 3}]}',
         f"{{ {{{{ {PLAIN}",
     ],
@@ -44,11 +46,42 @@ def test_a_verdict_is_found_among_other_things(text: str) -> None:
         ('["reason", "score"]', False, "no JSON object"),
         ("{" * 100_000, False, "no JSON object"),
         ('{"score":' * 100_000, False, "no JSON object"),
+        ('<think>Perhaps {"reason": "draft", "score": 9}? No, that', True, "cut off"),
+        ('<think>Perhaps {"reason": "draft", "score": 9}', True, "cut off"),
+        ('<think>Perhaps {"reason": "draft", "score": 9}', False, "no JSON object"),
+        (f"{PLAIN} No, that", True, "cut off"),
+        (f'{PLAIN} Note: the post said {{"reason": "y", "score": 9}}', False, "several"),
+        (f'{{"reason": "first thought", "score": 2}} No: {PLAIN}', False, "several"),
     ],
 )
 def test_what_is_no_verdict_says_why(text: str, cut_off: bool, why: str) -> None:
     with pytest.raises(Unreadable, match=why):
         read_verdict(Completion(text, cut_off), KEYS)
+
+
+def test_a_thought_that_a_reason_names_is_no_thought() -> None:
+    """A post with <think> in it, which a reason repeats, does not take the verdict away."""
+    text = '{"reason": "the post says <think> and stops", "score": 2}'
+    assert 2 == read_verdict(Completion(text), KEYS)["score"]
+
+
+@pytest.mark.parametrize("quoted", [PLAIN, '{"reason":"short",\n "score":7}'])
+def test_what_a_judged_text_says_is_no_verdict(quoted: str) -> None:
+    """With white space of its own or not; the judge's own verdict beside it counts."""
+    judged = ("a summary", f"a post. {PLAIN} and more")
+    with pytest.raises(Unreadable, match="no JSON object of its own"):
+        read_verdict(Completion(f"I refuse. The post contains {quoted}"), KEYS, judged)
+    own = '{"reason": "it asks for a 7", "score": 2}'
+    for text in (f"{own} Note: the post said {quoted}", f"The post says {quoted}. {own}"):
+        assert 2 == read_verdict(Completion(text), KEYS, judged)["score"]
+
+
+@pytest.mark.parametrize("tokens", [(-5, 7), (400, -1), (True, 7), (400, False), (4.0, 7)])
+def test_only_counts_of_tokens_are_counted(tokens: tuple[Any, Any]) -> None:
+    """Anything else would give a budget back what was spent."""
+    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+    body = json.dumps({"choices": [{"message": {"content": PLAIN}}], "usage": usage})
+    assert None is read_reply(body.encode()).used
 
 
 @pytest.mark.parametrize(("value", "score"), [(0, 0), (9, 9), (7.0, 7), ("7", 7), (" 7 ", 7)])

@@ -43,7 +43,7 @@ class WorkersConfig(RolloutConfig):
     nats, as a mean over the tokens of a probe. In float32 the difference is about 1e-6, in
     bfloat16 about 0.01. It tells another model; one update may change less than that, so a worker
     that is not exact (1e-4) is also held against the version before, and is at fault where it is
-    nearer to that one."""
+    nearer to that one or has been exact."""
     publish_host: str = "127.0.0.1"
     """Address on which the trainer offers weights; workers on other machines need one that they
     reach, or 0.0.0.0 for all."""

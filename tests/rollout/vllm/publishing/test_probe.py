@@ -88,9 +88,10 @@ def test_weights_that_did_not_take_are_told_from_rounding(probe: Probe) -> None:
 
 
 def test_a_worker_that_is_exact_is_asked_for_little(probe: Probe) -> None:
+    """And for more once, to be sure of it."""
     worker = Rounding(0.03, stale=False, noise=1e-6)
     assert 0 == accusations(probe, worker, 3)
-    assert [TOKENS] * 3 == worker.asked
+    assert [TOKENS, LONGER, TOKENS, TOKENS] == worker.asked
 
 
 def test_one_that_is_not_is_asked_for_more(probe: Probe) -> None:
@@ -141,9 +142,10 @@ def test_small_updates_that_never_take_are_found_out_together(
 
 
 def test_of_tokens_that_are_certain_every_precision_says_the_same(probe: Probe) -> None:
-    """So a worker that rounds does not count as exact after a completion with one of them."""
+    """So a worker that rounds does not count as exact after a completion with two of
+    them."""
     worker = Rounding(0.0, stale=False, noise=0.0)
-    worker.draw = lambda count: [-3.0, -3.0, -3.0, -1e-6]
+    worker.draw = lambda count: [-3.0, -3.0] + [-1e-6] * (count - 2)
     assert 0 == accusations(probe, worker, 3)
     worker.noise, worker.gap = NOISE, NOISE
     worker.draw = lambda count: [-3.0] * count

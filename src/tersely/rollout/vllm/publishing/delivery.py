@@ -18,6 +18,15 @@ ADAPTERS = 2
 RESTART_S = 900.0
 """Seconds for a server to be there again with other weights."""
 POLL_S = 0.5
+FIRST_TAG = "default"
+"""How vLLM calls the weights that it began with (v1/engine/core.py)."""
+UNFIT = (
+    "max_lora_rank",
+    "LoRA is not enabled",
+    "expected target modules",
+    "is unsupported LoRA weight",
+)
+"""Parts of what vLLM says, with a 500, of adapters that do not go with how it was started."""
 SERVE = "start it with `python -m tersely.rollout.serve`"
 
 
@@ -112,14 +121,16 @@ class LoadAdapter:
         Raises `WorkerFault`, and `SyncNotApplied` where it will never work.
         """
         await self._bring_base(worker, base)
-        path = await self._path(worker, files)
+        fetched = await self._fetched(worker, files)
+        path = fetched or str(files.folder)
         body = {"lora_name": files.tag, "lora_path": path, "load_inplace": True}
         try:
             await worker.call("/v1/load_lora_adapter", body)
         except WorkerFault as fault:
             # Also raised for success, of which vLLM tells in plain text.
             if files.tag not in await served_names(worker):
-                raise _told_apart(worker, fault) from None
+                gone = fetched is not None and "No adapter found" in fault.what
+                raise fault if gone else _told_apart(worker, fault) from None
         await self._unload_older(worker, files)
 
     async def _bring_base(self, worker: Worker, base: Files) -> None:
@@ -127,15 +138,25 @@ class LoadAdapter:
             version = await worker.call("/weight_info", method="GET")
         except NotFound:  # vllm-metal; the probe tells if its weights are others
             return
-        if not (isinstance(version, dict) and version.get("weight_version") == base.tag):
-            await self._base.deliver(worker, base)
-            self._loaded.pop(worker.url, None)
+        tag = version.get("weight_version") if isinstance(version, dict) else None
+        if tag == base.tag:
+            return
+        if tag != FIRST_TAG:
+            log.warning(
+                "%s has the weights %s, which this run did not give it, and is given this run's: "
+                "another trainer may be using it; a worker is for one run at a time",
+                worker.url,
+                tag,
+            )
+        await self._base.deliver(worker, base)
+        self._loaded.pop(worker.url, None)
 
-    async def _path(self, worker: Worker, files: Files) -> str:
+    async def _fetched(self, worker: Worker, files: Files) -> str | None:
+        """Where the worker has them now, None if it cannot fetch and has to see the trainer's."""
         try:
             results = await self._receiver.ask(worker, "tersely_fetch", files)
         except Missing:
-            return str(files.folder)
+            return None
         return str(results[0].get("path"))
 
     async def _unload_older(self, worker: Worker, files: Files) -> None:
@@ -183,8 +204,8 @@ class Restart:
 
 def _told_apart(worker: Worker, fault: WorkerFault) -> Exception:
     """`fault`, or what it means if it is about what the server was started with."""
-    # vLLM refuses some adapters with a 400, others (LoRA is off, a rank too high) with a 500.
-    if isinstance(fault, (NotFound, Refused)) or "LoRA " in fault.what:
+    # vLLM refuses some adapters with a 400, others with a 500, as it says of what may pass.
+    if isinstance(fault, (NotFound, Refused)) or any(each in fault.what for each in UNFIT):
         return SyncNotApplied(
             f"{worker.url} does not take an adapter ({fault.what}); {SERVE} lora_rank=N, N being "
             "the trainer's tuning.rank"

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import secrets
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,6 +67,7 @@ class Publisher:
             "url": f"http://{shown}:{self._port}/weights/{files.tag}",
             "token": self._token,
             "checksums": files.checksums,
+            "size": await asyncio.to_thread(_size_of, files),
         }
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -80,6 +82,15 @@ class Publisher:
         if not file.is_file():  # an older version, which was removed
             raise web.HTTPNotFound
         return web.FileResponse(file)
+
+
+def _size_of(files: Files) -> int:
+    """Bytes; 0 for files that are gone, of which the worker hears when it fetches them."""
+    size = 0
+    for name in files.checksums:
+        with suppress(OSError):
+            size += (files.folder / name).stat().st_size
+    return size
 
 
 def _address_towards(url: str) -> str:

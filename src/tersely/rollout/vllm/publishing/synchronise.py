@@ -112,8 +112,8 @@ class Synchroniser:
 def _not_taken(published: Published, fault: Stale) -> str:
     return (
         f"the weights of version {published.version} ({published.tag}) did not take: {fault.url} "
-        f"was given them, and samples with the version before ({fault.what}); {SERVE} and the "
-        "vLLM that docs/several-machines.md names, or set rollout.sync=restart"
+        f"was given them, and {fault.what}; {SERVE} and the vLLM that docs/several-machines.md "
+        "names, or set rollout.sync=restart"
     )
 
 

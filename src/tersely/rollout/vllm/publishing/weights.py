@@ -1,7 +1,5 @@
 """Weights as files that workers can fetch, one folder a version."""
 
-import logging
-import os
 import secrets
 import shutil
 import tempfile
@@ -18,13 +16,12 @@ from tersely.rollout.sampler import Snapshot
 from tersely.rollout.vllm.publishing.lora_adapter import base_of, merged, write_adapter
 from tersely.rollout.vllm.publishing.shards import write_shards
 from tersely.rollout.vllm.records import Files, Published, Score
-
-log = logging.getLogger(__name__)
+from tersely.rollout.vllm.serving.worker_side.leftovers import make, sweep
 
 MEMORY = Path("/dev/shm")
 """A folder in memory, on Linux."""
 OWNED = "tersely-weights-of-"
-"""A folder's name begins with it, and goes on with the id of the process that made it."""
+"""How folders of versions are called, see `leftovers`."""
 KEPT = 2
 """Versions at a time: the one in use, and the next."""
 DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16}
@@ -131,34 +128,13 @@ class Weights:
         if self._asked_folder is not None:
             asked = Path(self._asked_folder).expanduser().absolute()
             asked.mkdir(parents=True, exist_ok=True)
-            folder = asked / self._prefix
-            folder.mkdir()  # with the usual rights: workers may run as somebody else
-            return folder
-        for place in (MEMORY, Path(tempfile.gettempdir())):
-            _sweep(place)
+            # With the usual rights: workers may run as somebody else.
+            return make(asked, OWNED, mode=0o777)
+        disk = Path(tempfile.gettempdir())
+        for place in (MEMORY, disk):
+            sweep(place, OWNED)
         roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > (KEPT + 1) * size
-        return Path(
-            tempfile.mkdtemp(prefix=f"{OWNED}{os.getpid()}-", dir=MEMORY if roomy else None)
-        )
-
-
-def _sweep(place: Path) -> None:
-    """Remove what runs left in `place` that were killed: gigabytes, perhaps of memory."""
-    for folder in place.glob(f"{OWNED}*-*"):
-        owner = folder.name.removeprefix(OWNED).partition("-")[0]
-        if owner.isdecimal() and not _runs(int(owner)):
-            log.info("removing weights that a killed run left in %s", folder)
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
-        return True
-    return True
+        return make(MEMORY if roomy else disk, OWNED)
 
 
 def _scale(policy: Policy) -> float | None:

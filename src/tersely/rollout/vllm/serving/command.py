@@ -45,14 +45,17 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def check(config: Mapping[str, Any], options: ServeOptions, platform: Platform) -> None:
     """Raise `ModelError` or `ConfigError` for what vLLM would fail on after its start."""
-    longest = config.get("max_position_embeddings")
+    longest = _of_text(config).get("max_position_embeddings")
     if isinstance(longest, int) and options.context > longest:
         raise ConfigError(
             f"context={options.context} is more than the model's {longest} tokens; set "
             f"context={longest} or less"
         )
+    if platform is not Platform.cpu:
+        return
     size = _head_dim(config)
-    if platform is Platform.cpu and size not in CPU_HEAD_DIMS:
+    _cache_bytes(config, context_length(config, options))  # raises for what it cannot find
+    if size not in CPU_HEAD_DIMS:
         raise ModelError(
             f"the model's attention heads have {size} dimensions, and vLLM's attention on a CPU "
             f"knows only {', '.join(map(str, CPU_HEAD_DIMS))}: its first request would end the "
@@ -62,7 +65,7 @@ def check(config: Mapping[str, Any], options: ServeOptions, platform: Platform) 
 
 def context_length(config: Mapping[str, Any], options: ServeOptions) -> int:
     """Most tokens of prompt and completion together."""
-    longest = config.get("max_position_embeddings")
+    longest = _of_text(config).get("max_position_embeddings")
     return options.context or min(CONTEXT, longest if isinstance(longest, int) else CONTEXT)
 
 
@@ -161,14 +164,32 @@ def _missing_of_lfm2(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: config["hidden_size"] for key in ("conv_dim", "block_dim") if key not in config}
 
 
+def _of_text(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a model that takes more than text: its part for that, before what holds for all."""
+    nested = config.get("text_config")
+    return {**config, **(nested if isinstance(nested, Mapping) else {})}
+
+
+def _size(config: Mapping[str, Any], key: str) -> int:
+    size = _of_text(config).get(key)
+    if not isinstance(size, int):
+        raise ModelError(
+            f"the model's config.json has no {key}, without which nothing can be set up for it on "
+            "a CPU; take another model, or rollout=local"
+        )
+    return size
+
+
 def _head_dim(config: Mapping[str, Any]) -> int:
-    return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
+    named = _of_text(config).get("head_dim")
+    return int(named or _size(config, "hidden_size") // _size(config, "num_attention_heads"))
 
 
 def _cache_bytes(config: Mapping[str, Any], context: int) -> int:
     """Of the KV cache in float32: for `CPU_SEQUENCES`, within bounds, and for one at least."""
-    heads = int(config.get("num_key_value_heads") or config["num_attention_heads"])
-    layers = int(config["num_hidden_layers"])
+    shared = _of_text(config).get("num_key_value_heads") is not None
+    heads = _size(config, "num_key_value_heads" if shared else "num_attention_heads")
+    layers = _size(config, "num_hidden_layers")
     sequence = 2 * layers * heads * _head_dim(config) * 4 * context
     least, most = CPU_CACHE_BYTES
     return max(least, sequence, min(CPU_SEQUENCES * sequence, most))

@@ -24,6 +24,8 @@ from tersely.rollout.vllm.serving.command import (
 from tersely.rollout.vllm.serving.interpreter import ask
 from tersely.rollout.vllm.serving.options import ServeOptions
 from tersely.rollout.vllm.serving.process import ServerProcess
+from tersely.rollout.vllm.serving.worker_side.fetching import sweep_copies
+from tersely.rollout.vllm.serving.worker_side.leftovers import make
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +167,9 @@ class Supervisor:
 
 @contextmanager
 def serving_folder() -> Iterator[Path]:
-    """A folder for one serve, which only its user can read."""
-    folder = Path(tempfile.mkdtemp(prefix="tersely-serve-"))
+    """A folder for one serve, which only its user can read. What killed ones left is removed."""
+    sweep_copies()  # a worker that was killed may be the last one for a long time
+    folder = make(Path(tempfile.gettempdir()), "tersely-serve-")
     try:
         yield folder
     finally:

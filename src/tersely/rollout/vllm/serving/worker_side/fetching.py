@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
+from .leftovers import make, sweep
+
 BLOCK = 1 << 20
 TIMEOUT_S = 60.0
 """For the trainer to go on sending."""
 THREADS = min(4, os.cpu_count() or 1)
 MEMORY = Path("/dev/shm")
-ROOM = 4 << 30
-"""Bytes that have to be free in memory for files to go there."""
+COPY, PART = "tersely-fetched-", ".part-"
+"""How the folders are called that files go to meanwhile, see `leftovers`."""
 KEPT = 2
 """Copies of one kind that stay: the one in use, and the next."""
 
@@ -30,6 +32,8 @@ class Source(TypedDict):
     url: str
     token: str
     checksums: dict[str, str]
+    size: int
+    """Bytes of all files together."""
 
 
 class NotFetched(Exception):
@@ -44,13 +48,20 @@ def fetched(source: Source) -> Iterator[Path]:
         check(source)
         yield Path(source["path"])
         return
-    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
-    folder = Path(tempfile.mkdtemp(prefix="tersely-", dir=MEMORY if roomy else None))
+    sweep_copies()  # a worker that died of too little memory may have left its copy in there
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > source["size"]
+    folder = make(MEMORY if roomy else Path(tempfile.gettempdir()), COPY)
     try:
         copy(source, folder)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_copies() -> None:
+    """Remove the copies that killed workers left."""
+    for place in (MEMORY, Path(tempfile.gettempdir())):
+        sweep(place, COPY)
 
 
 def is_here(source: Source) -> bool:
@@ -71,8 +82,7 @@ def check(source: Source) -> None:
 def copy(source: Source, folder: Path) -> None:
     """Bring the files of `source` into `folder`, by path or over HTTP. Raises `NotFetched`."""
     here = is_here(source)
-    # Not through a proxy: the trainer is an address in the same network.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = _opener()
     headers = {"Authorization": f"Bearer {source['token']}"}
 
     def opened(name: str) -> Any:
@@ -99,7 +109,7 @@ def kept(source: Source, shelf: Path, *, copied: bool = False) -> Path:
     folder = shelf / source["tag"]
     if not folder.is_dir():
         shelf.mkdir(exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".part-", dir=shelf))
+        part = make(shelf, PART)
         try:
             copy(source, part)
             part.rename(folder)
@@ -132,6 +142,21 @@ def _each(source: Source, digest_of: Callable[[str], str]) -> None:
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(compare, source["checksums"]))
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """For HTTP and nothing else: from a trainer, which is an address in the same network and is
+    not to send this server, with its token, anywhere else. So no proxies and no redirections."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.UnknownHandler,  # raises; without it there would be no answer at all
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.HTTPDefaultErrorHandler,
+    ):
+        opener.add_handler(handler())
+    return opener
 
 
 def _check_name(name: str) -> None:
