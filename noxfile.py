@@ -89,8 +89,9 @@ def bench(session: nox.Session) -> None:
         session.run("python", f"benchmarks/{name}.py", *arguments)
         return
     for script in sorted(Path("benchmarks").glob("*.py")):
-        # It makes environments of other projects, and has a session of its own.
-        if script.stem != "peers":
+        # peers makes environments of other projects, and has a session of its own; agreement
+        # wants a judge, and sync a vLLM: `nox -s vllm -- --version` makes one.
+        if script.stem not in ("peers", "agreement", "sync"):
             session.run("python", str(script))
 
 

@@ -160,13 +160,19 @@ class VllmLocalConfig(WorkersConfig):
         return LocalServerSampler(policy, self, seed, folder)
 
 
-def _check_address(worker: str) -> None:
+def check_worker_is_public(worker: str) -> None:
+    """Raises `ConfigError` for an address with a secret in it."""
     parts = urlsplit(worker)
     if parts.username or parts.password:
         raise ConfigError(
             "rollout.workers has an address with a name or a password in it, which would be kept "
             "with the run; set TERSELY_TOKEN on both sides instead"
         )
+
+
+def _check_address(worker: str) -> None:
+    check_worker_is_public(worker)
+    parts = urlsplit(worker)
     try:
         port = parts.port
     except ValueError:

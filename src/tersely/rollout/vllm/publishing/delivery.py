@@ -9,6 +9,7 @@ from tersely.errors import SyncNotApplied
 from tersely.rollout.vllm.fleet.replies import Refused
 from tersely.rollout.vllm.fleet.worker import NotFound, Worker
 from tersely.rollout.vllm.publishing.publisher import Publisher
+from tersely.rollout.vllm.publishing.weights import OWN
 from tersely.rollout.vllm.records import Files, WorkerFault
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class LoadAdapter:
         tag = version.get("weight_version") if isinstance(version, dict) else None
         if tag == base.tag:
             return
-        if tag != FIRST_TAG:
+        if tag != FIRST_TAG and not str(tag).startswith(OWN):
             log.warning(
                 "%s has the weights %s, which this run did not give it, and is given this run's: "
                 "another trainer may be using it; a worker is for one run at a time",

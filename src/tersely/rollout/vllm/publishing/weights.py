@@ -18,6 +18,8 @@ from tersely.rollout.vllm.publishing.shards import write_shards
 from tersely.rollout.vllm.records import Files, Published, Score
 from tersely.rollout.vllm.serving.worker_side.leftovers import make, sweep
 
+OWN = f"tersely-{secrets.token_hex(4)}-"
+"""All tags of this process begin with it: those of its stages differ in what follows."""
 MEMORY = Path("/dev/shm")
 """A folder in memory, on Linux."""
 OWNED = "tersely-weights-of-"
@@ -53,7 +55,7 @@ class Weights:
             )
         self._adapters_only, self._asked_folder = adapters_only, folder
         self._folder: Path | None = None
-        self._prefix = f"tersely-{secrets.token_hex(4)}"
+        self._prefix = f"{OWN}{secrets.token_hex(2)}"
         self._folders: list[Path] = []
         self._newest: Score | None = None
         self.base: Files | None = None
