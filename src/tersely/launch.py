@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tersely.config import TRAIN, App
 from tersely.errors import ConfigError, TerselyError
+from tersely.typed_secrets import refuse_typed_secrets
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TRACEBACKS_WANTED = os.environ.get(FULL_ERROR, "0") != "0"
@@ -71,6 +72,7 @@ def guarded(main: Callable[[], None], app: App[Any] = TRAIN) -> None:
     # Hydra prints errors its own way and leaves with code 1, unless full errors are asked for.
     os.environ[FULL_ERROR] = "1"
     with mendable(app):
+        refuse_typed_secrets(sys.argv[1:])
         try:
             main()
         except ValueError as error:

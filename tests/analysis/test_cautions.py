@@ -1,5 +1,6 @@
 """What readers are warned of."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,3 +73,41 @@ def test_what_is_gone_at_equal_length_is_named(tmp_path: Path) -> None:
     write_run(tmp_path / "l", [0.5] * 8, reward="length")
     said = cautions(results([tmp_path / "r", tmp_path / "l"]))
     assert any("not at equal length" in w and "rouge joint" in w for w in said)
+
+
+def test_a_missing_verdict_beside_others_is_named(tmp_path: Path) -> None:
+    """Two rounds of three posts, 24 verdicts. One of them is missing, so one of 6 rounds is; the
+    summary's mean over the other round is there all the same."""
+    write_run(tmp_path / "r", SCORES)
+    write_run(tmp_path / "l", SCORES, reward="length")
+    table = tmp_path / "r" / "tables" / "verdicts_test.jsonl"
+    first = [json.loads(line) for line in table.read_text().splitlines()]
+    rows = [*first, *({**row, "round": 1} for row in first)]
+    rows[0] |= {"score": None, "reason": "no number in the answer"}
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    found = results([tmp_path / "r", tmp_path / "l"])
+
+    (said,) = (warning for warning in cautions(found) if "verdicts" in warning)
+    assert said.startswith(
+        "rouge joint: 1 of 24 verdicts are missing (no number in the answer, 1 times). 1 of 6 "
+        "rounds are left out of the pass rate"
+    )
+    assert 5 == found.pass_rates["rouge joint"].rounds
+
+
+def test_a_model_without_a_baseline_is_named(tmp_path: Path) -> None:
+    """It has only its summaries before training, which nothing judged: it neither joins the
+    family of the other model nor takes the judged measure from it."""
+    write_run(tmp_path / "l", SCORES, reward="length")
+    write_run(tmp_path / "r", SCORES)
+    write_run(tmp_path / "o", SCORES, model="other", before=SCORES)
+    table = tmp_path / "o" / "tables" / "summaries_before.jsonl"
+    table.write_text(table.read_text().replace("judge/", "no/"))
+    found = results([tmp_path / "l", tmp_path / "r", tmp_path / "o"])
+    assert "composite" == found.measure.name
+    assert [("tiny \u00b7 rouge joint", "tiny \u00b7 length joint")] == [
+        (each.a, each.b) for each in found.against_baseline
+    ]
+    (said,) = (warning for warning in cautions(found) if "Compared with nothing" in warning)
+    assert "same model: other \u00b7 rouge joint. Add" in said

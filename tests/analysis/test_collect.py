@@ -167,3 +167,46 @@ def test_a_report_is_asked_for_in_one_way() -> None:
         ReportConfig(sweep="x", published=True, tracking=NoTracking())
     with pytest.raises(ConfigError, match="tracking=none has no store"):
         replace(ReportConfig(experiment_name="x", tracking=MlflowTracking()), tracking=NoTracking())
+
+
+def evaluate(folder: Path, name: str, score: float) -> None:
+    """What evaluate.py leaves in a run's folder."""
+    place = folder / "tables" / "eval" / name
+    place.mkdir(parents=True)
+    (place / "summaries.jsonl").write_text(json.dumps(row(0, score, 64, True)) + "\n")
+
+
+def test_a_run_whose_judge_failed_counts_by_its_evaluation(
+    tmp_path: Path, tracking: MlflowTracking
+) -> None:
+    """From its folder and from the store; its own end is no result."""
+    error = RuntimeError("the judge is not there")
+    write_run(tmp_path / "a", [], error=error, tracking=tracking, tags={"sweep": "night"})
+    evaluate(tmp_path / "a", "test/plain", 0.875)
+    for asked in ({"runs": [str(tmp_path / "a")]}, {"sweep": "night"}):
+        config = ReportConfig(
+            **asked,  # type: ignore[arg-type]
+            evaluation="test/plain",
+            folder=str(tmp_path / "nowhere"),
+            tracking=tracking,
+        )
+        (run,) = collect(config)
+        assert run.finished
+        assert [0.875] == [each["judge/clarity"] for each in run.after.values()]
+    assert not read_run(tmp_path / "a").finished
+
+
+def test_a_wrong_evaluation_is_answered_with_those_that_there_are(tmp_path: Path) -> None:
+    """Also where none is asked for and there are several."""
+    write_run(tmp_path / "a", [0.5])
+    runs = [str(tmp_path / "a")]
+    wrong = ReportConfig(runs=runs, evaluation="test/plane", tracking=NoTracking())
+    with pytest.raises(DataError, match=r"evaluation test/plane, .* run evaluate\.py first"):
+        collect(wrong)
+    for name in ("test/plain", "test/other"):
+        evaluate(tmp_path / "a", name, 0.5)
+    with pytest.raises(DataError, match="that there are: test/other, test/plain"):
+        collect(wrong)
+    (tmp_path / "a" / "tables" / "summaries_after.jsonl").unlink()
+    with pytest.raises(DataError, match=r"end of training.* there are: test/other, test/plain"):
+        collect(ReportConfig(runs=runs, tracking=NoTracking()))

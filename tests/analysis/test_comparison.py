@@ -4,6 +4,7 @@ import pytest
 
 from tersely.analysis.comparison import compare, family
 from tersely.analysis.measures import MEASURES
+from tersely.analysis.paired import Interval
 from tersely.analysis.seeds import SeedTest
 from tersely.analysis.sides import Side
 from tersely.analysis.undecided import Undecided
@@ -76,3 +77,14 @@ def test_a_family_is_judged_together() -> None:
     assert 0.1484 == pytest.approx(first.adjusted.adjusted, abs=1e-4)
     assert 0.1484 == pytest.approx(second.adjusted.adjusted, abs=1e-4)
     assert nothing.adjusted is None and not nothing.survives
+
+
+def test_the_interval_belongs_to_the_p() -> None:
+    """d = 0.1, 0.3: mean 0.2, sd 0.1414, standard error 0.1, t = 2 with 1 degree of freedom, so
+    p = 1 - 2 atan(2) / pi = 0.295, and 12.706 x 0.1 on both sides of 0.2 has 0 in it."""
+    found = compare(side("a", [0.5, 0.8]), side("b", [0.4, 0.5]), ROUGE)
+    assert 0.295 == pytest.approx(found.p, abs=1e-3)
+    assert isinstance(found.interval, Interval) and isinstance(found.bootstrap, Interval)
+    assert (-1.0706, 1.4706) == pytest.approx((found.interval.low, found.interval.high), abs=1e-4)
+    assert found.bootstrap.low > 0
+    assert isinstance(compare(side("a", [0.5]), side("b", [0.4]), ROUGE).interval, Undecided)

@@ -1,5 +1,6 @@
 """Which runs are seeds of one configuration, what it is called, and what it is compared with."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ def run(
 
 def names(every: list[Configuration]) -> list[str]:
     return [each.name for each in every]
+
+
+def evaluated(seed: int, judge: str, overrides: str) -> Run:
+    return replace(run("rouge", seed=seed, judge=judge, overrides=overrides), evaluation="test")
 
 
 def compared(every: list[Configuration], named: str | None = None) -> dict[str, str | None]:
@@ -75,12 +80,10 @@ def test_one_length_only_serves_both_strategies() -> None:
 
 
 def test_without_length_only_it_is_the_policy_before_training() -> None:
-    """Also where a model has none, and where there is nothing but length-only."""
+    """Also where there is nothing but length-only."""
     assert {"bleu joint": None, "rouge joint": None} == compared(
         configurations([run("rouge"), run("bleu")])
     )
-    both = configurations([run("length", model="a"), run("rouge", model="b")])
-    assert {"b · rouge joint": None} == compared(both)
     assert {"length joint": None} == compared(configurations([run("length")]))
 
 
@@ -96,3 +99,34 @@ def test_a_baseline_that_is_not_there_is_refused_with_those_that_are() -> None:
     made = configurations([run("rouge"), run("bleu")])
     with pytest.raises(ConfigError, match=r"names no configuration .* 'bleu joint'; 'rouge joint'"):
         baselines(made, "meteor")
+
+
+def test_a_model_without_length_only_is_compared_with_nothing() -> None:
+    """A difference from before training is no member of a family of differences from another
+    training."""
+    runs = [run(reward, model="a") for reward in ("length", "bleu")]
+    made = configurations([*runs, run("rouge", model="b")])
+    assert {"a · bleu joint": "a · length joint"} == compared(made)
+
+
+@pytest.mark.parametrize("key", ["prompt.max_tokens", "judge.temperature", "data.seed"])
+def test_another_group_s_value_is_no_parameter(key: str) -> None:
+    """`max_tokens` and `temperature` are the rollouts', `seed` the run's."""
+    known = {"max_tokens": "128", "temperature": "1.0"}
+    made = configurations([run("rouge", overrides=f"{key}={v}", **known) for v in "12"])
+    assert [f"rouge joint · {key}=1", f"rouge joint · {key}=2"] == names(made)
+
+
+def test_a_parameter_under_its_own_key_is_said_once() -> None:
+    """Whether it was given or left at what it is, it is one configuration."""
+    given = run("rouge", seed=1, overrides="rollout.max_tokens=128 reward=rouge", max_tokens="128")
+    (one,) = configurations([given, run("rouge", max_tokens="128")])
+    assert (0, 1) == one.seeds
+
+
+def test_the_judge_of_the_training_does_not_part_seeds_that_an_evaluation_judged() -> None:
+    """Without an evaluation it does."""
+    runs = [evaluated(0, "facts", ""), evaluated(1, "none", "judge=none judge.rounds=2")]
+    (one,) = configurations(runs)
+    assert (0, 1) == one.seeds
+    assert 2 == len(configurations([replace(each, evaluation=None) for each in runs]))

@@ -1,10 +1,12 @@
 """The smallest difference that can be shown, against the study's numbers and by simulation."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from tersely.analysis.power import power, smallest_effect
+from tersely.analysis.power import power, smallest_beyond, smallest_effect
 from tersely.analysis.undecided import Undecided
 
 
@@ -44,3 +46,12 @@ def test_it_is_in_the_units_of_the_spread() -> None:
 def test_what_cannot_be_asked() -> None:
     assert isinstance(smallest_effect(1.0, 1), Undecided)
     assert 0.0 == smallest_effect(0.0, 10)
+
+
+@pytest.mark.parametrize("n", [2, 5, 200])
+def test_a_critical_value_of_t_gives_what_t_shows(n: int) -> None:
+    """sd 0.74 is a standard error of 0.74 / sqrt(n)."""
+    expected = smallest_effect(0.74, n)
+    found = smallest_beyond(0.74 / math.sqrt(n), float(stats.t.isf(0.025, n - 1)))
+    assert expected == pytest.approx(found)
+    assert 0.0 == smallest_beyond(0.0, 2.0)

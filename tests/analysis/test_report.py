@@ -132,10 +132,13 @@ def test_the_page_needs_nothing_from_outside(report: Path) -> None:
 def test_the_report_is_a_run_of_its_own_kind(
     multirun: Path, tracking: MlflowTracking, tmp_path: Path
 ) -> None:
-    """Files and figures are its artifacts, the headline its tag; it is no run of the sweep."""
+    """Files and figures are its artifacts, the headline its tag; it is no run of the sweep. What
+    an earlier report left in the folder is not of this one."""
     from mlflow import MlflowClient
 
     output = str(tmp_path / "report")
+    (tmp_path / "report" / "figures").mkdir(parents=True)
+    (tmp_path / "report" / "figures" / "old.svg").write_text("of an earlier report")
     make_report(ReportConfig(sweep="night", folder=str(multirun), output=output, tracking=tracking))
     client = MlflowClient(f"sqlite:///{tracking.folder}/mlflow.db")
     experiment = client.get_experiment_by_name("tersely")
@@ -144,6 +147,8 @@ def test_the_report_is_a_run_of_its_own_kind(
     assert run.data.tags["headline"].startswith("Of 2 configurations")
     files = {each.path for each in client.list_artifacts(run.info.run_id)}
     assert {"report.md", "report.html", "report.json", "summaries.csv", "figures"} == files
+    pictures = {each.path for each in client.list_artifacts(run.info.run_id, "figures")}
+    assert 10 == len(pictures) and "figures/old.svg" not in pictures
 
 
 def test_without_length_only_the_baseline_is_the_policy_before_training(tmp_path: Path) -> None:
@@ -194,3 +199,11 @@ def test_where_a_report_goes(multirun: Path) -> None:
     published = ReportConfig(published=True, tracking=NoTracking())
     assert Path("multirun/reports/published") == report_folder(published)
     assert Path("x") == report_folder(ReportConfig(sweep="a", output="x", tracking=NoTracking()))
+
+
+def test_a_wrong_name_leaves_no_folder(tmp_path: Path) -> None:
+    """An empty report beside the others would look like one."""
+    config = ReportConfig(sweep="nigth", folder=str(tmp_path), tracking=NoTracking())
+    with pytest.raises(DataError):
+        make_report(config)
+    assert [] == list(tmp_path.iterdir())

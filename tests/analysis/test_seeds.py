@@ -262,3 +262,33 @@ def test_sides_may_be_swapped_and_nothing_is_not_a_number(
     assert there.interval.low <= there.difference <= there.interval.high
     shares = there.shares.examples + there.shares.seeds + there.shares.rest
     assert shares == pytest.approx(1.0 if there.standard_error else 0.0)
+
+
+def test_the_smallest_difference_is_beyond_the_interval_s_margin() -> None:
+    """All of SMALL's variance of 1.25 is the runs', with 1.4706 degrees of freedom: noncentral t
+    with that many is beyond its critical value in four of five samples."""
+    found = seed_test(SMALL)
+    assert isinstance(found, SeedTest)
+    df, shift = 1.5625 / 1.0625, found.smallest / math.sqrt(1.25)
+    limit = stats.t.isf(0.025, df)
+    beyond = stats.nct.sf(limit, df, shift) + stats.nct.sf(limit, df, -shift)
+    assert 0.8 == pytest.approx(beyond, abs=1e-6)
+    assert found.smallest > (found.interval.high - found.interval.low) / 2
+
+
+def test_what_two_examples_and_five_seeds_show_is_finite() -> None:
+    """The examples' one degree of freedom is fewer than the seeds', and the critical value lies
+    between those of both."""
+    rng = np.random.default_rng(5)
+    a, b = rng.standard_normal((2, 5, 2))
+    found = seed_test(SeededScores(("p", "q"), a, b))
+    assert isinstance(found, SeedTest)
+    assert found.standard_error < found.smallest < 100 * found.standard_error
+
+
+def test_runs_that_are_all_the_same_show_anything() -> None:
+    """Without a spread the smallest difference is 0."""
+    same = np.full((2, 3), 0.5)
+    found = seed_test(SeededScores(("p", "q", "r"), same, same))
+    assert isinstance(found, SeedTest)
+    assert 0.0 == found.smallest

@@ -7,7 +7,13 @@ from tersely.analysis.document import MISSING, Table
 from tersely.analysis.length_tables import equal_length_table, length_table
 from tersely.analysis.results import Results, analyse
 from tersely.analysis.runs import read_run
-from tersely.analysis.tables import best_table, difference_table, score_table, training_table
+from tersely.analysis.tables import (
+    best_table,
+    difference_table,
+    other_tests_table,
+    score_table,
+    training_table,
+)
 
 PLUS = [0.50, 0.55, 0.60, 0.75]
 BASE = [0.40, 0.45, 0.55, 0.60]
@@ -40,6 +46,7 @@ def test_scores(results: Results) -> None:
     assert ("2", "2.600", "0.283", "0.650", "0.650", "100.0%") == tuple(
         found[c] for c in ("seeds", "composite", "± seeds", "mean of 4", "coverage", "pass rate")
     )
+    assert "8" == found["rounds"]
     before = texts(score_table(results), "before training")
     assert ("1.000", MISSING, MISSING) == tuple(
         before[c] for c in ("composite", "seeds", "pass rate")
@@ -53,6 +60,17 @@ def test_differences(results: Results) -> None:
     assert ("length joint", "4", "0", "+0.600", "7.35", "0.005", "0.010", "higher") == tuple(
         found[c] for c in ("against", "n", "missing", "Δ", "t", "p", "Holm p", "verdict")
     )
+
+
+def test_the_interval_beside_p_is_the_t_test_s(results: Results) -> None:
+    """0.6 +- 3.182 x 0.1633 / 2 = 0.6 +- 0.260; the bootstrap's, which cannot go beyond the
+    differences, stands among the other tests."""
+    found = texts(difference_table(results.against_baseline), "rouge joint")
+    assert "0.340 to 0.860" == found["95 % interval"]
+    name = "rouge joint against length joint"
+    other = texts(other_tests_table(results.against_baseline), name)["bootstrap interval"]
+    low, high = map(float, other.split(" to "))
+    assert 0.4 <= low and high <= 0.8
 
 
 def test_lengths(results: Results) -> None:

@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Iterator
 from statistics import fmean
+from textwrap import shorten
 
 from tersely.analysis.comparison import Comparison
+from tersely.analysis.configurations import LENGTH_ONLY
 from tersely.analysis.length import EqualLength
 from tersely.analysis.measures import JUDGED
 from tersely.analysis.results import Results
 from tersely.analysis.runs import Run
 from tersely.analysis.sides import Side
+from tersely.evaluation.composite import pass_rate
 from tersely.evaluation.lengths import TOLERANCE
 
 
@@ -17,6 +20,7 @@ def cautions(results: Results) -> list[str]:
     """Whole sentences, the gravest first; empty if there is nothing to say."""
     return [
         *of_runs(results),
+        *of_baselines(results),
         *of_data(results),
         *of_scores(results),
         *of_seeds(results),
@@ -43,7 +47,24 @@ def of_runs(results: Results) -> Iterator[str]:
 
 def state(run: Run) -> str:
     status = run.tags.get("status", "no status")
+    if run.evaluation is not None:
+        return f"no evaluation {run.evaluation}"
     return "no such summaries" if status == "FINISHED" else status
+
+
+def of_baselines(results: Results) -> Iterator[str]:
+    compared = {name for each in results.against_baseline for name in (each.a, each.b)}
+    with_one = {each.model for each in results.configurations if each.reward == LENGTH_ONLY}
+    alone = [
+        each.name
+        for each in results.configurations
+        if each.name not in compared and each.model not in with_one
+    ]
+    if alone and results.against_baseline:
+        yield (
+            "Compared with nothing, for there is no baseline of the same model: "
+            f"{', '.join(alone)}. Add a run of that model with reward=length, or set baseline=."
+        )
 
 
 def of_data(results: Results) -> Iterator[str]:
@@ -76,6 +97,7 @@ def of_scores(results: Results) -> Iterator[str]:
         )
     if results.measure.columns == ("rouge_l",):
         yield "A run that was rewarded by ROUGE-L has an advantage where ROUGE-L is the measure."
+    yield from of_verdicts(results)
     for name, side in results.sides.items():
         missing = sum(results.measure.of(row) is None for row in side.rows)
         if missing:
@@ -83,6 +105,32 @@ def of_scores(results: Results) -> Iterator[str]:
                 f"{name}: {missing} of {len(side.rows)} summaries have no {results.measure.name} "
                 "because a verdict is missing; they are paired out, not counted as 0."
             )
+
+
+def of_verdicts(results: Results) -> Iterator[str]:
+    """A mean over fewer rounds looks like any other, so they are counted here."""
+    for each in results.configurations:
+        rows = [row for run in each.runs for row in run.verdicts]
+        missing = [row for row in rows if row.get("score") is None]
+        rates = [pass_rate(run.verdicts) for run in each.runs]
+        left_out = sum(rate.missing for rate in rates)
+        rounds = left_out + sum(rate.rounds for rate in rates)
+        if missing or left_out:
+            reasons = Counter(str(row["reason"]) for row in missing if row.get("reason"))
+            yield (
+                f"{each.name}: {len(missing)} of {len(rows)} verdicts are missing"
+                f"{reasons_said(reasons)}. {left_out} of {rounds} "
+                "rounds are left out of the pass rate, and the scores are means over the verdicts "
+                "that there are."
+            )
+
+
+def reasons_said(reasons: Counter[str]) -> str:
+    """The most frequent ones, each in a line's length."""
+    if not reasons:
+        return ""
+    said = "; ".join(f"{shorten(reason, 80)}, {n} times" for reason, n in reasons.most_common(3))
+    return f" ({said}{'; others' if len(reasons) > 3 else ''})"
 
 
 def of_seeds(results: Results) -> Iterator[str]:

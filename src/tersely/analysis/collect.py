@@ -29,12 +29,25 @@ def collect(config: ReportConfig) -> list[Run]:
     else:
         runs = [_one(config, name) for name in config.runs]
     if not any(run.finished for run in runs):
-        raise DataError(
-            f"none of the {len(runs)} runs is finished and has summaries of "
-            f"{config.evaluation or 'the end of training'}, so there is nothing to compare; their "
-            "logs say what happened"
-        )
+        raise DataError(nothing_to_compare(runs, config.evaluation))
     return runs
+
+
+def nothing_to_compare(runs: Sequence[Run], evaluation: str | None) -> str:
+    """Why, and which evaluations there are instead."""
+    known = sorted({name for run in runs for name in run.evaluations})
+    instead = f"set evaluation= to one of those that there are: {', '.join(known)}"
+    if evaluation is not None:
+        return (
+            f"none of the {len(runs)} runs has summaries of the evaluation {evaluation}, so there "
+            "is nothing to compare; "
+            + (instead if known else "they have no evaluation, so run evaluate.py first")
+        )
+    return (
+        f"none of the {len(runs)} runs is finished and has summaries of the end of training, so "
+        "there is nothing to compare; their logs say what happened"
+        + (f", or {instead}" if known else "")
+    )
 
 
 def sweep_folder(config: ReportConfig) -> Path | None:

@@ -17,6 +17,7 @@ from tersely.analysis.paired import (
     pair,
     paired_t,
     sign_flips,
+    t_interval,
     wilcoxon,
 )
 from tersely.analysis.power import smallest_effect
@@ -57,11 +58,13 @@ class Comparison:
     """That `a` is above `b`."""
     wilcoxon: PairedTest
     sign_flips: PairedTest
+    paired_interval: Interval | Undecided
+    """The one that belongs to `paired`."""
     bootstrap: Interval | Undecided
     """Over examples alone."""
     effect: EffectSize
     smallest: float | Undecided
-    """The smallest difference that so many examples show with 80 % power."""
+    """The smallest difference that `paired` shows with 80 % power with so many examples."""
     seeded: SeedTest | Undecided
     """Over examples and seeds."""
     equal_length: EqualLength | Undecided
@@ -93,8 +96,13 @@ class Comparison:
 
     @property
     def interval(self) -> Interval | Undecided:
-        """Of the difference, 95 %."""
-        return self.seeded.interval if isinstance(self.seeded, SeedTest) else self.bootstrap
+        """Of the difference, 95 %, by the test that decides."""
+        return self.seeded.interval if isinstance(self.seeded, SeedTest) else self.paired_interval
+
+    @property
+    def smallest_there(self) -> float | Undecided:
+        """The smallest difference that the test that decides shows with 80 % power."""
+        return self.seeded.smallest if isinstance(self.seeded, SeedTest) else self.smallest
 
     @property
     def survives(self) -> bool:
@@ -119,6 +127,7 @@ def compare(a: Side, b: Side, measure: Measure) -> Comparison:
         one_sided=paired_t(pairs, "greater"),
         wilcoxon=wilcoxon(pairs),
         sign_flips=sign_flips(pairs, SEED),
+        paired_interval=t_interval(pairs),
         bootstrap=mean_interval(pairs, SEED),
         effect=effect_size(pairs),
         smallest=smallest_effect(pairs.difference_sd, len(pairs)),

@@ -8,6 +8,22 @@ from tersely.errors import ConfigError
 
 NOT_DECIDING = ("seed", "tracking", "hydra")
 """Overrides that change nothing about what is compared."""
+PARAMETER_OF = {
+    "length.target": "target",
+    "measure.target": "target",
+    "rollout.group_size": "group_size",
+    "rollout.max_tokens": "max_tokens",
+    "rollout.temperature": "temperature",
+    "decoding.max_tokens": "max_tokens",
+    "decoding.temperature": "temperature",
+    "decoding.samples": "samples",
+    "trainer.prompts_per_step": "prompts_per_step",
+    "trainer.learning_rate": "learning_rate",
+    "trainer.steps": "duration",
+    "trainer.epochs": "duration",
+    "loss.beta": "beta",
+}
+"""Overrides whose value a parameter of the run shows by another name."""
 ALWAYS_NAMED = ("reward", "strategy")
 LENGTH_ONLY = "length"
 """The reward that the study compares with."""
@@ -41,6 +57,11 @@ class Configuration:
         return tuple(run.seed for run in self.runs)
 
     @property
+    def trained(self) -> bool:
+        """False where its seeds are those of an evaluation's sampling, not of training runs."""
+        return all(run.trained for run in self.runs)
+
+    @property
     def target(self) -> int:
         """Tokens."""
         return self.runs[0].target
@@ -61,16 +82,18 @@ def configurations(runs: Sequence[Run]) -> list[Configuration]:
 
 
 def identity(run: Run) -> dict[str, str]:
-    """What decides what a run is: its parameters, and overrides that no parameter shows."""
-    params = {key: value for key, value in run.params.items() if key != "seed"}
+    """What decides what a run is: its parameters, and overrides that no parameter shows.
+
+    The judge of the run's end says nothing of summaries that an evaluation has judged.
+    """
+    leave_out = {*NOT_DECIDING, *(() if run.evaluation is None else ("judge",))}
+    params = {key: value for key, value in run.params.items() if key not in leave_out}
     pairs = (word.lstrip("+~").partition("=") for word in run.tags.get("overrides", "").split())
     more = {
         key: value
         for key, _, value in pairs
-        if key.partition(".")[0] not in NOT_DECIDING and key.rpartition(".")[2] not in run.params
+        if key.partition(".")[0] not in leave_out and PARAMETER_OF.get(key, key) not in run.params
     }
-    if "duration" in params:
-        more = {k: v for k, v in more.items() if k not in ("trainer.steps", "trainer.epochs")}
     return {**more, **params}
 
 
@@ -92,21 +115,22 @@ def baselines(every: Sequence[Configuration], named: str | None) -> dict[str, Co
     """By a configuration's name, the one that it is compared with; its own name is not in it.
 
     None: with its own summaries before training. Without a named one that is length-only of the
-    same model, the one that has most else in common; where all are length-only, None.
+    same model, the one that has most else in common, and a model without one is compared with
+    nothing. Where there is no length-only or nothing else, None.
     Raises ConfigError for a name that fits none or several.
     """
     if named is not None:
         chosen = _named(every, named)
         return {each.name: chosen for each in every if each is not chosen}
     length_only = [each for each in every if each.reward == LENGTH_ONLY]
-    if len(length_only) == len(every):
+    if len(length_only) in (0, len(every)):
         return {each.name: None for each in every}
     found = {each.name: _closest(each, length_only) for each in every}
-    return {name: baseline for name, baseline in found.items() if _is_other(name, baseline)}
-
-
-def _is_other(name: str, baseline: Configuration | None) -> bool:
-    return baseline is None or baseline.name != name
+    return {
+        name: baseline
+        for name, baseline in found.items()
+        if baseline is not None and baseline.name != name
+    }
 
 
 def _closest(each: Configuration, candidates: Sequence[Configuration]) -> Configuration | None:
@@ -129,7 +153,3 @@ def _named(every: Sequence[Configuration], named: str) -> Configuration:
         names = "; ".join(f"'{each.name}'" for each in every)
         raise ConfigError(f"baseline={named} names {how} of this report; it has {names}")
     return fits[0]
-
-
-def _names_of(run: Run) -> tuple[str | None, ...]:
-    return run.run_id, run.name, run.folder.name, str(run.folder)

@@ -17,13 +17,13 @@ def headline(results: Results) -> str:
         return without_comparison(results)
     up = [each for each in tested if each.survives and each.difference > 0]
     down = [each for each in tested if each.survives and each.difference < 0]
-    best = max(up or tested, key=lambda each: (each.difference, each.a))
+    best = largest([*up, *down] or tested)
     sentences = [first_sentence(results, tested, up, down)]
     if len(tested) > 1:
-        sentences.append(best_sentence(best, bool(up)))
+        sentences.append(best_sentence(best))
     if not up and not down:
         sentences.append(what_could_be_seen(best))
-    sentences += [*length_sentences(results, best), what_it_rests_on(tested)]
+    sentences += [*length_sentences(results, best), what_it_rests_on(results, tested)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -76,11 +76,24 @@ def against_what(results: Results, baselines: set[str]) -> str:
         return "the policy before training"
     if len(baselines) == 1:
         return next(iter(baselines))
-    return "length-only" if rewards == {LENGTH_ONLY} else "their baselines"
+    if BEFORE in baselines or rewards != {LENGTH_ONLY}:
+        return "their baselines"
+    return "length-only"
 
 
-def best_sentence(best: Comparison, detected: bool) -> str:
-    lead = "The largest gain is" if detected else "The largest difference is"
+def largest(comparisons: list[Comparison]) -> Comparison:
+    """In absolute value; of two that are as large, the gain."""
+
+    def size(each: Comparison) -> tuple[float, bool, str]:
+        return round(abs(each.difference), 9), each.difference > 0, each.a
+
+    return max(comparisons, key=size)
+
+
+def best_sentence(best: Comparison) -> str:
+    lead = "The largest difference is"
+    if best.survives:
+        lead = "The largest gain is" if best.difference > 0 else "The largest loss is"
     return f"{lead} that of {best.a}: {difference_said(best)}."
 
 
@@ -98,11 +111,15 @@ def difference_said(each: Comparison) -> str:
 
 def what_could_be_seen(each: Comparison) -> str:
     """Nothing found is no proof of nothing there."""
-    if isinstance(each.smallest, Undecided) or each.smallest == 0:
+    smallest = each.smallest_there
+    if isinstance(smallest, Undecided) or smallest == 0:
         return ""
+    what, but = f"{each.n} examples show", ", even without variance between seeds"
+    if each.over_seeds:
+        what, but = f"{each.n} examples and {min(each.seeds)} seeds a side show", ""
     return (
-        f"That is no proof that they are the same: {each.n} examples show a difference of "
-        f"{shown(each.smallest)} or more with 80 % power, even without variance between seeds."
+        f"That is no proof that they are the same: {what} a difference of "
+        f"{shown(smallest)} or more with 80 % power{but}."
     )
 
 
@@ -126,8 +143,18 @@ def length_sentences(results: Results, best: Comparison) -> list[str]:
     return said
 
 
-def what_it_rests_on(tested: list[Comparison]) -> str:
+def what_it_rests_on(results: Results, tested: list[Comparison]) -> str:
     """Whether the sentences are about configurations or about single checkpoints."""
+    compared = {name for each in tested for name in (each.a, each.b)}
+    drawn = [
+        each.name for each in results.configurations if each.name in compared and not each.trained
+    ]
+    if drawn:
+        return (
+            f"{', '.join(drawn)}: only evaluated, so what counts as a seed there is a draw of "
+            "summaries from one checkpoint, and no variance between training runs is accounted "
+            "for."
+        )
     if all(each.over_seeds for each in tested):
         fewest = min(min(each.seeds) for each in tested)
         return f"Examples and seeds ({fewest} or more a configuration) are both accounted for."

@@ -159,6 +159,20 @@ def sign_flips(pairs: Pairs, seed: int, draws: int = DRAWS) -> PairedTest:
     return PairedTest(name, mean, (1 + hits) / (1 + draws), n)
 
 
+def t_interval(pairs: Pairs, confidence: float = 0.95) -> Interval | Undecided:
+    """The interval that belongs to `paired_t`, two-sided: 0 is in it where p is above 5 %.
+
+    `mean(d) +- t(n - 1) sd(d) / sqrt(n)`. Student, 1908. Differences that are all the same have
+    the interval of their one value; fewer than two pairs have none.
+    """
+    n = len(pairs)
+    if n < 2:
+        return Undecided(f"{n} pairs have no spread to make an interval of; give two or more")
+    margin = float(stats.t.isf((1 - confidence) / 2, n - 1)) * pairs.difference_sd / np.sqrt(n)
+    mean = pairs.mean_difference
+    return Interval(float(mean - margin), float(mean + margin), confidence)
+
+
 def mean_interval(
     pairs: Pairs, seed: int, confidence: float = 0.95, draws: int = DRAWS
 ) -> Interval | Undecided:

@@ -1,5 +1,7 @@
 """What a number of examples can show at all."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import optimize, stats
 
@@ -38,10 +40,34 @@ def smallest_effect(
     if sd == 0:
         return 0.0
 
-    def short_of_power(shift: float) -> float:
-        return power(shift / np.sqrt(n), 1.0, n, alpha, alternative) - at_power
+    def at(shift: float) -> float:
+        return power(shift / np.sqrt(n), 1.0, n, alpha, alternative)
 
+    return _smallest_shift(at, at_power) * sd / float(np.sqrt(n))
+
+
+def smallest_beyond(
+    standard_error: float, critical: float, at_power: float = 0.8, alpha: float = 0.05
+) -> float:
+    """The smallest difference that is `critical` standard errors from 0 with `at_power`.
+
+    For a statistic that is no t, but whose critical value at `alpha`, two-sided, lies between
+    those of t: the degrees of freedom of the t with that critical value stand for its own, which
+    is exact where it is a t. 0 where the standard error is.
+    """
+    if standard_error == 0:
+        return 0.0
+    df = optimize.brentq(lambda df: stats.t.isf(alpha / 2, df) - critical, 0.5, 1e7)
+
+    def at(shift: float) -> float:
+        return float(stats.nct.sf(critical, df, shift) + stats.nct.sf(critical, df, -shift))
+
+    return _smallest_shift(at, at_power) * standard_error
+
+
+def _smallest_shift(power_at: Callable[[float], float], at_power: float) -> float:
+    """The noncentrality with which a test has `at_power`."""
     most = 1.0
-    while short_of_power(most) < 0:
+    while power_at(most) < at_power:
         most *= 2
-    return float(optimize.brentq(short_of_power, 0.0, most)) * sd / float(np.sqrt(n))
+    return float(optimize.brentq(lambda shift: power_at(shift) - at_power, 0.0, most))

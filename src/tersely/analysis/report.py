@@ -24,7 +24,8 @@ from tersely.tracking.config import MlflowTracking
 
 log = logging.getLogger(__name__)
 
-FILES = ("report.md", "report.html", "report.json", "summaries.csv")
+SUMMARIES = "summaries.csv"
+FILES = ("report.md", "report.html", "report.json", SUMMARIES)
 PUBLISHED = "published"
 
 
@@ -33,7 +34,27 @@ def make_report(config: ReportConfig) -> Path:
 
     Raises DataError, ConfigError or TrackingError with what to mend.
     """
+    # First, so that a name that fits nothing leaves no folder behind.
+    results = None if config.published else analyse(collect(config), config.baseline)
     folder = report_folder(config)
+    gallery = Gallery(make_folder(folder) / "figures")
+    if results is None:
+        from tersely.analysis.published_report import published_json, published_page
+
+        made = published_page(gallery)
+        files = write(folder, made, published_json(), None)
+    else:
+        made = page(title(config), results, gallery)
+        files = write(folder, made, report_json(made, results), results)
+    keep(config, made, folder, files, gallery.files)
+    log.info("%s", made.headline)
+    for warning in made.warnings:
+        log.warning("%s", warning)
+    log.info("the report: %s", folder / "report.html")
+    return folder
+
+
+def make_folder(folder: Path) -> Path:
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -41,20 +62,6 @@ def make_report(config: ReportConfig) -> Path:
             f"the report's folder {folder} cannot be written ({error.strerror}); set "
             "output=FOLDER to another place"
         ) from error
-    if config.published:
-        from tersely.analysis.published_report import published_json, published_page
-
-        made = published_page(Gallery(folder / "figures"))
-        write(folder, made, published_json(), None)
-    else:
-        results = analyse(collect(config), config.baseline)
-        made = page(title(config), results, Gallery(folder / "figures"))
-        write(folder, made, report_json(made, results), results)
-    keep(config, folder, made)
-    log.info("%s", made.headline)
-    for warning in made.warnings:
-        log.warning("%s", warning)
-    log.info("the report: %s", folder / "report.html")
     return folder
 
 
@@ -84,31 +91,39 @@ def title(config: ReportConfig) -> str:
     return said if config.evaluation is None else f"{said}, evaluation {config.evaluation}"
 
 
-def write(folder: Path, made: Page, numbers: Mapping[str, Any], results: Results | None) -> None:
-    """The files of `FILES`; without results there are no summaries to write."""
+def write(
+    folder: Path, made: Page, numbers: Mapping[str, Any], results: Results | None
+) -> list[Path]:
+    """The files of `FILES`, and which of them; without results there are no summaries to write."""
     (folder / "report.md").write_text(markdown(made), encoding="utf-8")
     text = json.dumps(numbers, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     posts, scores = None, []
     if results is not None:
-        write_csv(results, folder / "summaries.csv")
+        write_csv(results, folder / SUMMARIES)
         posts = side_by_side(results)
         scores = [results.measure.name, *(LABELS[column] for column in results.beside)]
     (folder / "report.html").write_text(html(made, posts, scores), encoding="utf-8")
+    return [folder / name for name in FILES if results is not None or name != SUMMARIES]
 
 
-def keep(config: ReportConfig, folder: Path, made: Page) -> None:
-    """The files once more as a run of kind `report`, where there is a store."""
+def keep(
+    config: ReportConfig, made: Page, folder: Path, files: list[Path], pictures: list[Path]
+) -> None:
+    """The files once more as a run of kind `report`, where there is a store.
+
+    Only those of this report: an earlier one may have left others in the folder.
+    """
     tracking = store_of(config)
     if tracking is None:
         return
     tracking.prepare()
     with tracking.build(folder / "tracked", made.title, {"kind": "report"}) as tracker:
         tracker.tags({"headline": made.headline})
-        for name in FILES:
-            if (folder / name).exists():
-                tracker.artifact(folder / name)
-        tracker.artifact(folder / "figures")
+        for file in files:
+            tracker.artifact(file)
+        for picture in pictures:
+            tracker.artifact(picture, "figures")
         log.info("in MLflow (%s): %s", tracking.ui_command(), tracker.url)
 
 

@@ -45,10 +45,22 @@ class Run:
     """Of `after`, one a metric and round; empty where nothing was judged."""
     series: Mapping[str, Series]
     """The metrics of `CURVES` that were measured."""
+    evaluation: str | None = None
+    """The one that `after` and `verdicts` were asked of; None: the end of training."""
+    evaluations: tuple[str, ...] = ()
+    """Names of those that have summaries."""
 
     @property
     def finished(self) -> bool:
+        """An evaluation stands by itself: it may be of a run whose own judge failed."""
+        if self.evaluation is not None:
+            return bool(self.after)
         return self.tags.get("status") == "FINISHED" and bool(self.after)
+
+    @property
+    def trained(self) -> bool:
+        """False of an evaluation that belongs to no run: its seed is that of sampling."""
+        return self.tags.get("kind") != "evaluation"
 
     @property
     def seed(self) -> int:
@@ -85,6 +97,8 @@ def read_run(folder: Path, evaluation: str | None = None) -> Run:
             after=_summaries(summaries),
             verdicts=tuple(_lines(verdicts)),
             series=_series(folder),
+            evaluation=evaluation,
+            evaluations=tuple(_evaluations(folder / "tables")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise DataError(
@@ -104,11 +118,16 @@ def _tables(tables: Path, evaluation: str | None) -> tuple[Path, Path]:
     after = tables / "summaries_after.jsonl"
     if evaluation is None and after.exists():
         return after, tables / "verdicts_test.jsonl"
-    evaluations = sorted((tables / "eval").glob("**/summaries.jsonl"))
-    if evaluation is not None or len(evaluations) != 1:
-        place = tables / "eval" / (evaluation or "")
-        return place / "summaries.jsonl", place / "verdicts.jsonl"
-    return evaluations[0], evaluations[0].with_name("verdicts.jsonl")
+    if evaluation is None:
+        known = _evaluations(tables)
+        evaluation = known[0] if len(known) == 1 else ""
+    place = tables / "eval" / evaluation
+    return place / "summaries.jsonl", place / "verdicts.jsonl"
+
+
+def _evaluations(tables: Path) -> list[str]:
+    files = sorted((tables / "eval").glob("**/summaries.jsonl"))
+    return [file.parent.relative_to(tables / "eval").as_posix() for file in files]
 
 
 def _summaries(file: Path) -> dict[str, Row]:

@@ -28,6 +28,11 @@ class Gallery:
     folder: Path
     names: list[str] = field(default_factory=list)
 
+    @property
+    def files(self) -> list[Path]:
+        """Of the pictures that hang, each in two forms."""
+        return [self.folder / f"{name}.{form}" for name in self.names for form in ("svg", "png")]
+
     def hang(self, name: str, picture: Picture, caption: str) -> Figure:
         picture.write(self.folder, name)
         self.names.append(name)

@@ -33,7 +33,7 @@ def score_table(results: Results) -> Table:
     columns += ["± seeds"] if any(len(s.tables) > 1 for s in results.sides.values()) else []
     columns += ["mean of 4"] if judged else []
     columns += [LABELS[column] for column in results.beside]
-    columns += ["pass rate"] if results.pass_rates else []
+    columns += ["pass rate", "rounds"] if results.pass_rates else []
     rows = [score_row(results, name, side, columns) for name, side in sides_shown(results)]
     return table(
         columns,
@@ -42,7 +42,8 @@ def score_table(results: Results) -> Table:
         f"{measure.name[1:]}: {measure.meaning}, 0 to {measure.most:g}."
         + (" ± seeds: standard deviation of the seeds' means." if "± seeds" in columns else "")
         + (
-            " Pass rate: share of rounds in which all four metrics are at least 0.5."
+            " Pass rate: share of rounds in which all four metrics are at least 0.5; rounds: "
+            "those that have all four and count."
             if results.pass_rates
             else ""
         ),
@@ -81,6 +82,7 @@ def score_row(results: Results, name: str, side: Side, columns: list[str]) -> li
     if "pass rate" in columns:
         rate = results.pass_rates.get(name)
         row.append(number(None if rate is None else rate.rate, ".1%"))
+        row.append(number(None if rate is None else rate.rounds, "d"))
     return row
 
 
@@ -122,9 +124,8 @@ def difference_table(comparisons: tuple[Comparison, ...]) -> Table:
         ),
         rows,
         "Δ: mean difference on the same posts. With two seeds or more on both sides t, p and the "
-        "interval take examples and seeds as two sources of variance; with one, p is that of the "
-        "two-sided paired t-test and the interval is a bootstrap (BCa) over examples, and on few "
-        "examples they may disagree. Holm p: "
+        "interval take examples and seeds as two sources of variance; with one they are those of "
+        "the two-sided paired t-test. Holm p: "
         "what is left of p when all rows of this table are judged together.",
     )
 
@@ -144,6 +145,7 @@ def other_tests_table(comparisons: tuple[Comparison, ...]) -> Table:
             words(f"{each.a} against {each.b}"),
             number(each.paired.statistic, ".2f"),
             p_value(each.paired.p),
+            interval_cell(each.bootstrap),
             p_value(each.one_sided.p),
             p_value(each.wilcoxon.p),
             p_value(each.sign_flips.p),
@@ -158,6 +160,7 @@ def other_tests_table(comparisons: tuple[Comparison, ...]) -> Table:
             "comparison",
             "paired t",
             "p",
+            "bootstrap interval",
             "one-sided p",
             "Wilcoxon p",
             "sign flips p",
@@ -166,10 +169,11 @@ def other_tests_table(comparisons: tuple[Comparison, ...]) -> Table:
             "seeds' share",
         ),
         rows,
-        "Tests over examples, on the means over seeds; paired t, two-sided, is the study's. d_z: "
+        "Tests over examples, on the means over seeds; paired t, two-sided, is the study's. "
+        "Bootstrap interval: 95 %, BCa; on few examples it is narrower than p allows. d_z: "
         "the difference in standard deviations of the differences, corrected for small samples. "
-        "Smallest Δ: what this many examples show with 80 % power at 5 %, two-sided. Seeds' "
-        "share: of the variance of Δ, what only more seeds would lower.",
+        "Smallest Δ: what this paired t shows with 80 % power at 5 %, with no variance between "
+        "seeds. Seeds' share: of the variance of Δ, what only more seeds would lower.",
     )
 
 

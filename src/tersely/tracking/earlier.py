@@ -122,8 +122,16 @@ def first_checkpoint(*places: str | Path | None) -> Path | None:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Empty where there is no such file."""
+    """Empty where there is no such file. Raises TrackingError where it is broken."""
     if not file.is_file():
         return {}
-    values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError(f"{type(values).__name__} for an object")
+    except (OSError, ValueError) as error:
+        raise TrackingError(
+            f"{file} cannot be read ({error}), so nobody knows what that run was; mend it, or "
+            "give checkpoint=FOLDER and the groups of its evaluation"
+        ) from error
     return values

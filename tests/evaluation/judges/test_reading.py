@@ -25,7 +25,7 @@ PLAIN = '{"reason": "short", "score": 7}'
         f"```json\n{PLAIN}\n```",
         f"Here it is:\n{PLAIN}\nI hope that helps {{really}}.",
         f'<think>{{"reason": "no", "score": 1}} or so</think>{PLAIN}',
-        f'{PLAIN} As I said: {PLAIN}',
+        f"{PLAIN} As I said: {PLAIN}",
         f'{{"reason": "the same in other words", "score": 7}}\n{PLAIN}',
         f'{PLAIN}<think>{{"reason": "no", "score": 1}}',
         '{"score": 7, "reason": "short", "more": [1, {"score": 3}]}',

@@ -217,7 +217,9 @@ class _Evaluation:
             except Unanswered as unanswered:
                 return Answer({}, str(unanswered))
             except BudgetSpent:
-                return Answer({}, BUDGET)
+                # What could not be read before stays missing for that, and counts as such.
+                ended = f"{reason}, {attempt} times; then the budget was spent"
+                return Answer({}, ended if reason else BUDGET)
             else:
                 return Answer(
                     {

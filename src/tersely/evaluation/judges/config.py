@@ -10,6 +10,27 @@ from tersely.errors import ConfigError
 from tersely.evaluation.judges.verdicts import Judge
 
 
+def check_base_url_is_public(base_url: str) -> None:
+    """Raises `ConfigError` for an address with a secret in it."""
+    parts = urlsplit(base_url)
+    if parts.username or parts.password or parts.query:
+        # Not repeated: what stands there may be a secret.
+        raise ConfigError(
+            "judge.base_url has a user, a password or a query, which would be kept with the run; "
+            "put the key into an environment variable and its name into judge.api_key_env"
+        )
+
+
+def check_key_name(name: str | None) -> None:
+    """Raises `ConfigError` for what is no name of an environment variable; None names none."""
+    if name is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", name):
+        # Not repeated: it may be the key.
+        raise ConfigError(
+            "judge.api_key_env is not the name of an environment variable in capitals; it takes "
+            "the name, never the key itself, for instance OPENAI_API_KEY"
+        )
+
+
 @dataclass
 class JudgeConfig:
     """A choice of the group `judge`; a subclass adds its values and builds the judge."""
@@ -98,7 +119,7 @@ class EndpointConfig(ScoringConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_endpoint()
-        self._check_key()
+        check_key_name(self.api_key_env)
         self._check_numbers()
         self._check_budget()
 
@@ -117,22 +138,7 @@ class EndpointConfig(ScoringConfig):
             raise ConfigError(
                 "judge.base_url is no address of an endpoint; write it as http://HOST:PORT/v1"
             )
-        if parts.username or parts.password or parts.query:
-            # Not repeated: what stands there may be a secret.
-            raise ConfigError(
-                "judge.base_url has a user, a password or a query, which would be kept with the "
-                "run; put the key into an environment variable and its name into "
-                "judge.api_key_env"
-            )
-
-    def _check_key(self) -> None:
-        name = self.api_key_env
-        if name is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", name):
-            # Not repeated: it may be the key.
-            raise ConfigError(
-                "judge.api_key_env is not the name of an environment variable in capitals; it "
-                "takes the name, never the key itself, for instance OPENAI_API_KEY"
-            )
+        check_base_url_is_public(self.base_url)
 
     def _check_numbers(self) -> None:
         for name in ("rounds", "max_tokens", "max_concurrent", "attempts"):

@@ -1,6 +1,7 @@
 """A client of an endpoint that speaks the OpenAI protocol: one connection pool, asks patiently."""
 
 import asyncio
+import json
 import logging
 import random
 from types import TracebackType
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 BACK_OFF_S = (0.5, 60.0)
 """Seconds before a request is sent again: about the first, doubled each time up to the second."""
+
+SHORTEST_SECRET = 8
+"""Characters; what local servers take for a key is often shorter, and none."""
 
 
 class Unanswered(Exception):
@@ -93,14 +97,14 @@ class Endpoint:
         try:
             # A redirect would take the key elsewhere.
             async with self._session.post(url, json=body, allow_redirects=False) as answer:
-                content = await answer.read()
+                content = self._without_key_in(await answer.read())
                 if answer.status != 200:
                     raise refusal(answer.status, answer.headers, content)
                 return content
         except TimeoutError:
             raise Failure("no reply in judge.timeout_s", timed_out=True) from None
         except aiohttp.ClientError as error:
-            raise Failure(f"{type(error).__name__}: {error}"[:SHOWN]) from None
+            raise Failure(f"{type(error).__name__}: {error}") from None
 
     def _body(
         self, prompt: str, schema: dict[str, Any], seed: int, top_logprobs: int
@@ -135,7 +139,7 @@ class Endpoint:
                 "%s does not take %s; requests go on without: %s",
                 self._config.model,
                 field,
-                self.without_key(error.said),
+                self._shown(error),
             )
         return True
 
@@ -151,7 +155,7 @@ class Endpoint:
 
     async def _recover(self, error: Failure, first_sent: float, tries: int) -> None:
         """Wait until the request may be sent again, or raise."""
-        kind, said = error.kind, self.without_key(error.said)
+        kind, said = error.kind, self._shown(error)
         if kind is Kind.final:
             raise self._cannot_be_asked(error, said) from None
         if kind is Kind.wrong:
@@ -203,6 +207,18 @@ class Endpoint:
     def without_key(self, text: str) -> str:
         """`text` with the key, should an endpoint repeat it, blotted out."""
         return text.replace(self._key, "[key]") if self._key else text
+
+    def _shown(self, error: Failure) -> str:
+        return self.without_key(error.said)[:SHOWN]
+
+    def _without_key_in(self, body: bytes) -> bytes:
+        """The same before a body is parsed. A short key is left to `without_key`: it is a word such
+        as "none" or "token", and may well be one of the body's own."""
+        if not self._key or len(self._key) < SHORTEST_SECRET:
+            return body
+        for written in (self._key, json.dumps(self._key)[1:-1]):
+            body = body.replace(written.encode(), b"[key]")
+        return body
 
 
 def _proxy_for(url: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,10 @@ SHOWN = 300
 
 OPTIONAL = ("top_logprobs", "logprobs", "response_format", "temperature", "seed", "max_tokens")
 """Fields of a request that an endpoint may refuse."""
+
+_REFUSED = re.compile(
+    r"unsupported|(not|n't) support|unknown|unrecogni[sz]ed|not (permitted|allowed)", re.IGNORECASE
+)
 
 
 class Kind(Enum):
@@ -29,7 +34,8 @@ class Failure(Exception):
     """A request without a reply."""
 
     said: str
-    """What went wrong, in a line, as far as the endpoint says."""
+    """What went wrong, in a line, as far as the endpoint says. Whole: cut before the key is blotted
+    out, it might end in a piece of it."""
     status: int | None = None
     """None without an answer."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -51,10 +57,12 @@ class Failure(Exception):
         return Kind.final if status < 400 or status in (401, 402, 403, 404, 405) else Kind.wrong
 
     def refused_field(self, sent: Mapping[str, Any]) -> str | None:
-        """The optional field among those `sent` that the endpoint does not take, if that is it."""
-        if self.status not in (400, 422):
+        """The optional field among those `sent` that the endpoint does not take, if that is it: it
+        names the field as the one at fault, or says that there is none of that name. A mere mention
+        (a prompt too long: "reduce max_tokens") is about this request alone."""
+        if self.status not in (400, 422) or not (self.param or _REFUSED.search(self.said)):
             return None
-        named = self.param or self.said
+        named = set(re.findall(r"\w+", self.param or self.said))
         return next((name for name in OPTIONAL if name in sent and name in named), None)
 
     @property
@@ -85,7 +93,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         parsed = text
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
     of_error = error if isinstance(error, dict) else {}
-    said = " ".join(str(of_error.get("message") or error).split())[:SHOWN]
+    said = " ".join(str(of_error.get("message") or error).split())
     return Failure(
         f"{status}: {said}",
         status,

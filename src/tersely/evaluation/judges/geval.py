@@ -16,6 +16,7 @@ from typing import Any
 os.environ.setdefault("DEEPEVAL_TELEMETRY_OPT_OUT", "1")
 os.environ.setdefault("DEEPEVAL_DISABLE_DOTENV", "1")
 
+from deepeval.errors import ContextWindowExceededError
 from deepeval.metrics import GEval
 from deepeval.metrics.g_eval import Rubric
 from deepeval.models import DeepEvalBaseLLM
@@ -72,7 +73,7 @@ class GevalJudge(AskingJudge):
             evaluation_params=shown,
             evaluation_steps=_steps(metric, fence),
             rubric=_rubric(metric),
-            model=_Model(endpoint, seed),
+            model=_Model(endpoint, seed, (item.post, item.summary)),
             top_logprobs=TOP_LOGPROBS,
         )
         case = LLMTestCase(
@@ -80,15 +81,19 @@ class GevalJudge(AskingJudge):
         )
         # DeepEval takes a text with a mark of its own for one with a picture, and fails.
         case.multimodal = False
-        score = await geval.a_measure(case, _show_indicator=False)
+        try:
+            score = await geval.a_measure(case, _show_indicator=False)
+        except ContextWindowExceededError as error:
+            # What DeepEval makes of any error that says "context length": one request's, not all's.
+            raise (error.__cause__ or error) from None
         return {metric: Score(score, str(geval.reason))}
 
 
 class _Model(DeepEvalBaseLLM):  # type: ignore[no-untyped-call]
     """The endpoint as a model of DeepEval, for one request."""
 
-    def __init__(self, endpoint: Endpoint, seed: int) -> None:
-        self._endpoint, self._seed = endpoint, seed
+    def __init__(self, endpoint: Endpoint, seed: int, judged: tuple[str, ...]) -> None:
+        self._endpoint, self._seed, self._judged = endpoint, seed, judged
         super().__init__()
 
     async def a_generate_raw_response(
@@ -100,7 +105,7 @@ class _Model(DeepEvalBaseLLM):  # type: ignore[no-untyped-call]
         last token that looks like the score, wherever it stands, and every number for a score.
         """
         completion = await self._endpoint.complete(prompt, SCHEMA, self._seed, top_logprobs)
-        verdict = read_verdict(completion, ("reason", "score"))
+        verdict = read_verdict(completion, ("reason", "score"), self._judged)
         score = read_score(verdict["score"])
         content = json.dumps({"reason": read_reason(verdict["reason"]), "score": score})
         choice = SimpleNamespace(message=SimpleNamespace(content=content), logprobs=None)

@@ -47,7 +47,7 @@ class PanelJudge(AskingJudge):
             "Reply with the JSON object and nothing else."
         )
         completion = await endpoint.complete(prompt, SCHEMA, seed)
-        verdict = read_verdict(completion, METRICS)
+        verdict = read_verdict(completion, METRICS, (post, summary))
         scores = {}
         for metric in METRICS:
             given = verdict[metric]

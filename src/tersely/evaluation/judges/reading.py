@@ -8,7 +8,8 @@ from typing import Any
 from tersely.evaluation.judges.criteria import HIGHEST, LOWEST
 from tersely.evaluation.judges.reply import CUT_OFF, Completion
 
-_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+_START = re.compile(r"\{|<think>")
+_CLOSED = "</think>"
 _SCORE = re.compile(r'"score"\s*:\s*"?(\d)(?!\d)')
 
 
@@ -16,16 +17,40 @@ class Unreadable(Exception):
     """A reply that is no verdict; the message says why."""
 
 
-def read_verdict(completion: Completion, keys: Iterable[str]) -> dict[str, Any]:
-    """The last JSON object of a reply that has all `keys`; fences, remarks and thoughts around it
-    are passed over. Raises `Unreadable`."""
-    wanted = set(keys)
-    found = [value for _, value in _objects(completion.text) if wanted <= set(value)]
-    if found:
-        return found[-1]
-    if completion.cut_off:
+def read_verdict(
+    completion: Completion, keys: Iterable[str], judged: Iterable[str] = ()
+) -> dict[str, Any]:
+    """The JSON object of a reply that has all `keys`; fences, remarks and thoughts around it are
+    passed over, and so is what the reply quotes from the texts that are `judged`.
+
+    Raises `Unreadable`, also where several objects differ in a score: which of them is the verdict
+    and which is a draft, or a stranger's, cannot be told.
+    """
+    wanted, text = set(keys), completion.text
+    quotable = ["".join(each.split()) for each in judged]
+    found = [(place, value) for place, value in _objects(text) if wanted <= set(value)]
+    own = [
+        (end, value)
+        for (start, end), value in found
+        if not any("".join(text[start:end].split()) in each for each in quotable)
+    ]
+    # A verdict that others follow is one that the judge may have been about to take back.
+    if completion.cut_off and (not own or text[own[-1][0] :].strip(" \n\r\t`")):
         raise Unreadable(CUT_OFF)
-    raise Unreadable(f"the reply has no JSON object with {' and '.join(sorted(wanted))}")
+    if not own:
+        what = "of its own " if found else ""
+        raise Unreadable(f"the reply has no JSON object {what}with {' and '.join(sorted(wanted))}")
+    verdict = own[-1][1]
+    if any(_scores(other, wanted) != _scores(verdict, wanted) for _, other in own):
+        raise Unreadable("the reply has several JSON objects, with other scores")
+    return verdict
+
+
+def _scores(verdict: dict[str, Any], keys: set[str]) -> list[int | float | str | None]:
+    """What two verdicts have to agree in: all but the wording of reasons."""
+    given = [verdict[key] for key in sorted(keys - {"reason"})]
+    scores = [each.get("score") if isinstance(each, dict) else each for each in given]
+    return [each if isinstance(each, int | float | str) else None for each in scores]
 
 
 def read_score(value: object) -> int:
@@ -33,9 +58,10 @@ def read_score(value: object) -> int:
     if isinstance(value, str) and re.fullmatch(r"\s*\d\s*", value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise Unreadable(f"the score is {str(value)[:20]!r}, which is no whole number")
+        # Not repeated: it may be the endpoint's echo of the key, and a piece of one says too much.
+        raise Unreadable("the score is no whole number")
     if not LOWEST <= value <= HIGHEST:
-        raise Unreadable(f"the score is {str(value)[:20]}, outside of {LOWEST} to {HIGHEST}")
+        raise Unreadable(f"the score is outside of {LOWEST} to {HIGHEST}")
     return int(value)
 
 
@@ -86,11 +112,17 @@ _DIGITS = {str(score) for score in range(LOWEST, HIGHEST + 1)}
 
 
 def _objects(text: str) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
-    """The outermost JSON objects of a text and where they stand."""
-    # Blanked, not cut, so that places stay.
-    text = _THOUGHT.sub(lambda thought: " " * len(thought[0]), text)
-    start = text.find("{")
-    while start >= 0:
+    """The outermost JSON objects of a text and where they stand, but for those in a thought. One
+    that does not close goes to the end; a <think> inside an object is a word of its reason."""
+    end = 0
+    while found := _START.search(text, end):
+        start = found.start()
+        if found[0] != "{":
+            closed = text.find(_CLOSED, start)
+            if closed < 0:
+                return
+            end = closed + len(_CLOSED)
+            continue
         try:
             value, end = _DECODER.raw_decode(text, start)
         except ValueError:
@@ -99,7 +131,6 @@ def _objects(text: str) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
             return
         else:
             yield (start, end), value
-        start = text.find("{", end)
 
 
 _DECODER = json.JSONDecoder()

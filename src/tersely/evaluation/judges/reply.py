@@ -46,7 +46,7 @@ def read_reply(body: bytes) -> Reply:
         _at(choice, "finish_reason") == "length",
         logprobs if isinstance(logprobs, list) and logprobs else None,
     )
-    used = tokens if isinstance(tokens[0], int) and isinstance(tokens[1], int) else None
+    used = tokens if all(type(count) is int and count >= 0 for count in tokens) else None
     return Reply(completion, _at(choice, "message") is not None, used)
 
 

@@ -1,0 +1,75 @@
+"""A secret on the command line leaves nothing behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tersely.errors import ConfigError
+from tersely.typed_secrets import refuse_typed_secrets
+
+ROOT = Path(__file__).parents[1]
+SECRET = "sk-abc_123"
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        (f"judge.api_key_env={SECRET}", "judge.api_key_env"),
+        (f"+judge.api_key_env={SECRET}", "judge.api_key_env"),
+        (f"++judge.api_key_env='{SECRET}'", "judge.api_key_env"),
+        (f"judge.api_key_env=MY_KEY,{SECRET}", "judge.api_key_env"),
+        (f"judge.api_key_env=choice(MY_KEY,{SECRET})", "judge.api_key_env"),
+        (f"judge.base_url=http://user:{SECRET}@host:8000/v1", "judge.base_url"),
+        (f"judge.base_url='http://host/v1?key={SECRET}'", "judge.base_url"),
+        (f"judge.base_url=http://host/v1,http://{SECRET}@host/v1", "judge.base_url"),
+        (f"rollout.workers=[http://host:1,http://user:{SECRET}@host:2]", "rollout.workers"),
+        (f"rollout.workers=[http://host:1],[http://user:{SECRET}@host:2]", "rollout.workers"),
+    ],
+)
+def test_a_secret_is_refused_and_not_repeated(argument: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as raised:
+        refuse_typed_secrets(["judge=panel", argument])
+    assert SECRET not in str(raised.value)
+
+
+def test_all_else_is_left_to_hydra_and_the_config() -> None:
+    """Names, addresses, references, sweeps, and what is no override or no address."""
+    refuse_typed_secrets(
+        [
+            "-m",
+            "judge=panel,none",
+            "judge.model=sk-no-secret",
+            "judge.api_key_env=MY_KEY,OTHER_KEY",
+            "judge.api_key_env=null",
+            "judge.api_key_env=${oc.env:NAME}",
+            "~judge.api_key_env",
+            "judge.api_key_env=glob(*)",
+            "judge.api_key_env=[",
+            "judge.base_url=http://127.0.0.1:8000/v1",
+            "judge.base_url='http://[::1'",
+            "rollout.workers=[http://a:8000,http://b:8000]",
+        ]
+    )
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+@pytest.mark.parametrize("sweep", [(), ("-m", "seed=1,2")])
+def test_nothing_is_written(script: str, sweep: tuple[str, ...], tmp_path: Path) -> None:
+    """No folder of Hydra, no result and no name of a sweep; exit code 2, one paragraph."""
+    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *sweep, "judge=panel", f"judge.api_key_env={SECRET}"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert 2 == done.returncode
+    assert [] == list(tmp_path.iterdir())
+    assert "Error: judge.api_key_env is not the name of an environment variable" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert SECRET not in done.stdout + done.stderr
