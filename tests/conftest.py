@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tersely.policy.blas import load_fast_blas
 
 load_fast_blas()  # before any test imports MLX
+# A busy machine is no failure, and what is drawn is the same every time.
+settings.register_profile("untimed", deadline=None, derandomize=True)
+settings.load_profile("untimed")
 
 from tersely.policy.load import TINY, Policy, load_policy  # noqa: E402
 from tersely.rollout.vllm.serving.options import PYTHON_VARIABLE  # noqa: E402
