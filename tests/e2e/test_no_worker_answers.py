@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 NOBODY = "rollout.workers=[http://127.0.0.1:9,http://127.0.0.1:11]"
 SMALL = ("rollout=vllm", NOBODY, "tracking=none", "hydra.run.dir=run", "data.train=4",
@@ -44,6 +46,10 @@ def test_an_interrupt_does_not_take_the_patience(tmp_path: Path) -> None:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    try:
+        said, _ = process.communicate(timeout=120)  # of the patience of 600
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"it did not end: {process.communicate()[0]}")
     assert 130 == process.returncode
     assert "Interrupted" in said
