@@ -1,43 +1,15 @@
 """`python evaluate.py`, as a person types it, on a small run of the embedded model."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import command, mlflow_runs
 
-ROOT = Path(__file__).parents[2]
 SMALL = ("rollout.group_size=4", "rollout.max_tokens=72", "trainer.prompts_per_step=2",
          "trainer.steps=1", "data.train=8", "data.validation=4", "data.test=5")  # fmt: skip
 SMALL_DATA = ("data.train=1", "data.validation=1", "data.test=3")
-
-
-def command(script: str, folder: Path, *arguments: str, code: int = 0) -> str:
-    """Run a script in `folder` and return all that it said; it must end with `code`."""
-    environment = {name: value for name, value in os.environ.items() if "TERSELY" not in name}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments],
-        cwd=folder,
-        env={**environment, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    said = done.stdout + done.stderr
-    assert code == done.returncode, said
-    return said
-
-
-def runs(folder: Path) -> list[Any]:
-    """The MLflow runs that commands left in `folder`, the newest first."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("tersely")
-    return list(client.search_runs([experiment.experiment_id]))
 
 
 def rows(folder: Path, table: str) -> list[dict[str, Any]]:
@@ -73,7 +45,7 @@ def test_a_run_is_evaluated_as_it_was_trained(trained: tuple[Path, Path]) -> Non
     start, folder = trained
     said = command("evaluate.py", start, f"run={folder}")
     assert "composite, 0 to 4" in said
-    run = runs(start)[0]
+    run = mlflow_runs(start)[0]
     after = {k: v for k, v in run.data.metrics.items() if k.startswith("test/after/")}
     assert after == {
         key.replace("eval/test/plain/", "test/after/"): value
@@ -92,7 +64,7 @@ def test_a_run_is_sampled_with_another_prompt(trained: tuple[Path, Path]) -> Non
     """By its id: two summaries of each post, and the same ones from the same seed."""
     start, folder = trained
     asked = ("prompt=fifty_words", "decoding.temperature=1", "decoding.samples=2", "judge=none")
-    run_id = runs(start)[0].info.run_id
+    run_id = mlflow_runs(start)[0].info.run_id
     tables = []
     for seed in (1, 1):
         command("evaluate.py", start, f"run={run_id}", *asked, f"seed={seed}")
@@ -107,7 +79,7 @@ def test_prompts_of_a_model_as_it_is_make_runs_of_their_own(tmp_path: Path) -> N
     """A sweep of two, with a table; data and choices are kept with each."""
     said = command("evaluate.py", tmp_path, "-m", "model=tiny", "prompt=plain,fifty_words",
                    *SMALL_DATA)  # fmt: skip
-    found = {run.data.params["prompt"]: run for run in runs(tmp_path)}
+    found = {run.data.params["prompt"]: run for run in mlflow_runs(tmp_path)}
     assert {"plain", "fifty_words"} == set(found)
     for prompt, run in found.items():
         assert ("evaluation", "FINISHED") == (run.data.tags["kind"], run.info.status)

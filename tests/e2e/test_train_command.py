@@ -1,43 +1,17 @@
 """`python train.py`, as a person types it, on the embedded model and small data."""
 
 import json
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from commands import command, mlflow_runs
 
 ROOT = Path(__file__).parents[2]
 REDDIT = ROOT.parent / "shared" / "data" / "reddit_tifu"
+train = partial(command, "train.py")
 SMALL = ("rollout.group_size=4", "rollout.max_tokens=72", "trainer.prompts_per_step=2")
 SMALL_DATA = ("data.train=24", "data.validation=4", "data.test=6")
-
-
-def train(folder: Path, *arguments: str, code: int = 0) -> str:
-    """Run train.py in `folder` and return all that it said; it must end with `code`."""
-    environment = {name: value for name, value in os.environ.items() if "TERSELY" not in name}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *arguments],
-        cwd=folder,
-        env={**environment, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    said = done.stdout + done.stderr
-    assert code == done.returncode, said
-    return said
-
-
-def mlflow_runs(folder: Path) -> list[Any]:
-    """The MLflow runs that commands left in `folder`."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("tersely")
-    return list(client.search_runs([experiment.experiment_id]))
 
 
 @pytest.fixture(scope="module")
