@@ -88,8 +88,10 @@ class FakeWorker:
         if self._runner is not None:
             for site in tuple(self._runner.sites):
                 await site.stop()
-            # For connections that are just being accepted: cleanup would leave them open.
-            await asyncio.sleep(0.001)
+            # For connections that are just being accepted, which takes the loop a few rounds:
+            # cleanup would leave them open.
+            for _ in range(10):
+                await asyncio.sleep(0)
             await self._runner.cleanup()
             self._runner = None
 

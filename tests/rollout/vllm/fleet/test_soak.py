@@ -1,7 +1,9 @@
 """A thousand steps with workers that fail by chance, drawn from a seed."""
 
 import asyncio
+import contextlib
 import gc
+import logging
 import os
 import random
 from collections import Counter
@@ -51,8 +53,10 @@ class Chance:
         for fake in fakes:
             if fake in stopped:
                 if self._random.random() < 0.3:
-                    await fake.start()
-                    stopped.remove(fake)
+                    # A connection of this very process may have its port for the moment.
+                    with contextlib.suppress(OSError):
+                        await fake.start()
+                        stopped.remove(fake)
             elif self._random.random() < 0.01 and len(stopped) < len(fakes) - 1:
                 await fake.stop()
                 stopped.add(fake)
@@ -69,18 +73,24 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+# aiohttp's server now and then forgets a connection that comes in while it stops, and the garbage
+# collector closes it. What the fleet leaves open is counted below.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
-def test_a_thousand_steps_lose_nothing_and_leak_nothing() -> None:
+def test_a_thousand_steps_lose_nothing_and_leak_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """Each group is whole, of its own prompt and its own seeds, and every prompt comes once an
-    epoch; weights change every second step. What is kept does not grow from step 200 to 1,000: an
-    object that each step leaves behind would be 800 objects."""
+    epoch; weights change every second step. What is kept does not grow from steps 200 to 400 to
+    the last 200: an object that each step leaves behind would be 600 objects."""
+    # pytest keeps what is logged: on a slow machine, more warnings than this test may find kept.
+    caplog.set_level(logging.CRITICAL, logger="tersely")
     chance = Chance(seed=5)
     fakes = [FakeWorker(chance.of_a_request) for _ in range(4)]
     order = PromptOrder(PROMPTS, PER_STEP, seed=3)
     seen: Counter[str] = Counter()
     tasks: list[int] = []
     files: list[int] = []
-    memory: list[tuple[int, float]] = []
+    objects: list[int] = []
+    memory: list[float] = []
 
     async def step(fleet: Fleet, number: int) -> None:
         prompts = order(number)
@@ -109,9 +119,10 @@ def test_a_thousand_steps_lose_nothing_and_leak_nothing() -> None:
                 fake.asked.clear()
             tasks.append(len(asyncio.all_tasks()))
             files.append(open_files())
-            if number in (WARM, STEPS - 1):
+            if number % 10 == 0:
                 gc.collect()
-                memory.append((len(gc.get_objects()), resident()))
+                objects.append(len(gc.get_objects()))
+                memory.append(resident())
         counts = fleet.counts
         assert counts.retried > 50 and counts.discarded > 0 and counts.faults > 50
         await fleet.close()
@@ -129,6 +140,7 @@ def test_a_thousand_steps_lose_nothing_and_leak_nothing() -> None:
     assert before == open_files()
     assert max(tasks[WARM:]) < max(tasks[:WARM]) + 10
     assert max(files[WARM:]) < max(files[:WARM]) + 20
-    (objects, size), (objects_then, size_then) = memory
-    assert objects_then - objects < (STEPS - WARM) / 2
-    assert size_then - size < 20
+    # The least of two fifths: what a request that is just given up holds comes and goes.
+    first, last = slice(WARM // 10, 2 * WARM // 10), slice(-WARM // 10, None)
+    assert min(objects[last]) - min(objects[first]) < (STEPS - 2 * WARM) / 2
+    assert min(memory[last]) - min(memory[first]) < 20
