@@ -3,6 +3,7 @@ to do in a test. Which tokens they sample follows from the prompt and the seed a
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
@@ -70,6 +71,7 @@ class FakeWorker:
         """What it answers to new weights."""
         self._faults, self.at_once, self._port = faults, 0, 0
         self._runner: web.AppRunner | None = None
+        self._listening: socket.socket
 
     async def start(self) -> None:
         """Listen; on the port that it had, if it had one."""
@@ -77,20 +79,19 @@ class FakeWorker:
         self._route(app.router)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        self._listening = socket.create_server(("127.0.0.1", self._port))
+        await web.SockSite(self._runner, self._listening).start()
+        self._port = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
 
     async def stop(self) -> None:
         """Break all connections and forget the weights."""
         self.forget()
         if self._runner is not None:
-            for site in tuple(self._runner.sites):
-                await site.stop()
-            # For connections that are just being accepted, which takes the loop a few rounds:
-            # cleanup would leave them open.
-            for _ in range(10):
+            # asyncio forgets a connection that it has accepted and not yet set up when its server
+            # closes. So no more are accepted first, and those few get their rounds of the loop.
+            asyncio.get_running_loop().remove_reader(self._listening)
+            for _ in range(5):
                 await asyncio.sleep(0)
             await self._runner.cleanup()
             self._runner = None

@@ -73,9 +73,6 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-# aiohttp's server now and then forgets a connection that comes in while it stops, and the garbage
-# collector closes it. What the fleet leaves open is counted below.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 def test_a_thousand_steps_lose_nothing_and_leak_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """Each group is whole, of its own prompt and its own seeds, and every prompt comes once an
