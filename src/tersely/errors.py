@@ -9,6 +9,8 @@
     │   └── SyncNotApplied   a worker does not sample with the weights that it was given
     ├── JudgeError           a judge could not be asked, or too many of its verdicts are missing
     ├── TrainingDiverged     a loss, gradient or reward that is not a finite number
+    ├── CheckpointError      a checkpoint that cannot be written
+    ├── CheckFailed          a self-check has found something, and checks.strict=true
     └── TrackingError        the run store cannot be written
 
 A message says what is wrong, why it matters and what to set instead; the entry scripts print
@@ -53,5 +55,22 @@ class TrainingDiverged(TerselyError):
     """A loss, a gradient or a reward is not a finite number."""
 
 
+class CheckpointError(TerselyError):
+    """A checkpoint cannot be written."""
+
+
+class CheckFailed(TerselyError):
+    """A self-check has found something, and `checks.strict` makes that an error."""
+
+
 class TrackingError(TerselyError):
     """The run store cannot be written."""
+
+
+class RunStopped(KeyboardInterrupt):
+    """Somebody asked the run to stop, and it did so between two steps, with a checkpoint."""
+
+    def __init__(self, what_is_kept: str, number: int) -> None:
+        """`number` is the signal that asked."""
+        super().__init__(what_is_kept)
+        self.number = number

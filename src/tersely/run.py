@@ -1,63 +1,50 @@
 """One run, from its configuration to its result: score, train stage by stage, score again."""
 
+import json
 import logging
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from tersely.config import Config
-from tersely.data.prompts import make_prompts
-from tersely.errors import ConfigError, JudgeError, RolloutError
-from tersely.evaluation.judges.verdicts import Judge
+from tersely.errors import JudgeError
 from tersely.evaluation.judging import judge_and_keep
 from tersely.evaluation.scores import SummaryScores, means, score_summaries
 from tersely.evaluation.summaries import greedy_summaries
 from tersely.policy.load import Policy, checkpoint_fingerprint, load_policy
+from tersely.prepared import Prepared
 from tersely.progress import Progress
-from tersely.records import Prompt
+from tersely.records import Group
 from tersely.rewards.mixture import Mixture
-from tersely.rewards.overlap import overlap_metrics
-from tersely.rewards.quality import Metric
 from tersely.seeds import derive
 from tersely.tracking.tracker import Tracker
 from tersely.training.checkpoint import save_checkpoint
+from tersely.training.checkpoints import Checkpoints
+from tersely.training.lifeline import StageLifeline
 from tersely.training.precision import precision_of
 from tersely.training.progress import StageProgress
-from tersely.training.schedule import rates_of
 from tersely.training.stage_store import shared_stage, stage_key
 from tersely.training.stages import Stage
-from tersely.training.trainer import check_context, schedule_of, train
+from tersely.training.trainer import train
+from tersely.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
 NOT_DECIDING = {
     "log_entropy",
     "max_skipped_updates",
+    *("save_every", "keep_last"),
     *("workers", "sync", "timeout_s", "patience_s", "requests_per_worker", "probe_tolerance"),
     *("publish_host", "publish_port", "publish_folder", "python", "port", "context"),
 }
 """Values of a run that its weights do not depend on."""
 
+BEFORE = "test_before.json"
+"""In a run's folder: the scores of the test split before training."""
+
 COPIED_CHECKPOINT = 100e6
 """Bytes up to which a tracker gets a copy of the checkpoint; a larger one is only named."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a run stands on, complete and checked before its first step."""
-
-    config: Config
-    policy: Policy
-    stages: tuple[tuple[Stage, Mixture], ...]
-    metrics: Mapping[str, Metric]
-    """The overlap metrics that summaries are scored by."""
-    train_prompts: tuple[Prompt, ...]
-    test_prompts: tuple[Prompt, ...]
-    fingerprint: str
-    """Of the data."""
-    judge: Judge
 
 
 @dataclass(frozen=True)
@@ -70,71 +57,22 @@ class Trained:
     """Of the test split, after training."""
 
 
-def prepare(config: Config) -> Prepared:
-    """Load data and policy and check that they fit together.
-
-    Raises the errors of `errors.py`: what is wrong with a run should be known before it costs.
-    """
-    if config.length.target >= config.rollout.max_tokens:
-        raise ConfigError(
-            f"length.target={config.length.target} cannot be reached: completions are cut at "
-            f"rollout.max_tokens={config.rollout.max_tokens}, the end of turn included; set "
-            f"rollout.max_tokens above the target, well above it to see what is too long"
-        )
-    quality = config.reward.quality()
-    stages = tuple(
-        (
-            stage,
-            Mixture(
-                (
-                    *((config.length.build(),) if stage.length else ()),
-                    *(quality if stage.quality else ()),
-                )
-            ),
-        )
-        for stage in config.strategy.stages(has_quality=bool(quality))
-    )
-    metrics = overlap_metrics(config.reward)
-    judge = config.judge.build()
-    splits = config.data.build()
-    policy = config.model.build()
-    config.tuning.check(policy.model)
-    config.rollout.check(config.tuning)
-    prompts = {
-        name: make_prompts(getattr(splits, name), policy.tokenizer, config.prompt, name)
-        for name in ("train", "test")
-    }
-    rates_of(config.trainer, config.trainer.steps_for(len(prompts["train"])))  # may refuse
-    schedule_of(config.trainer, config.rollout)  # may refuse
-    for split in prompts.values():
-        check_context(policy, split, config.rollout.max_tokens)
-    return Prepared(
-        config=config,
-        policy=policy,
-        stages=stages,
-        metrics=metrics,
-        train_prompts=prompts["train"],
-        test_prompts=prompts["test"],
-        fingerprint=splits.fingerprint(),
-        judge=judge,
-    )
-
-
 def run(prepared: Prepared, tracker: Tracker, folder: Path) -> Trained:
-    """Score, train, score again. Leaves the checkpoint in `folder/checkpoints/final`."""
+    """Score, train, score again. Leaves the checkpoint in `folder/checkpoints/final`.
+
+    What an earlier process has done of the same run in `folder` is not done again.
+    """
     config, policy = prepared.config, prepared.policy
     tracker.tags({"precision": precision_of(config.trainer).name})
-    before, _ = _score_test_split(prepared, "before", tracker)
-    step = 0
-    for stage, mixture in prepared.stages:
-        log.info("stage %s: %s", stage.name, " + ".join(term.name for term in mixture.terms))
-        if stage.shared:
-            _train_shared(prepared, stage, mixture, tracker, step, folder)
-        else:
-            _train(prepared, stage, mixture, tracker, step, folder)
-        step += config.trainer.steps_for(len(prepared.train_prompts))
-    _keep_checkpoint(policy, folder / "checkpoints" / "final", tracker)
-    after, scores = _score_test_split(prepared, "after", tracker)
+    before = _score_before(prepared, tracker, folder / BEFORE)
+    checkpoints = Checkpoints(folder / "checkpoints", config.trainer.keep_last)
+    if final := checkpoints.final:
+        log.info("all stages are trained already: %s", final)
+        policy.model.update(load_policy(final).parameters())
+    else:
+        _train_stages(prepared, tracker, checkpoints, folder)
+    _keep_final(policy, checkpoints, tracker)
+    after, scores = _score(prepared, "after", tracker)
     results = before | after
     # Last, because MLflow opens its pages on the metric that came first: a reward, not this.
     tracker.metrics(results, step=0)
@@ -165,36 +103,73 @@ def judge_test_split(prepared: Prepared, trained: Trained, tracker: Tracker) -> 
     return results
 
 
-def _keep_checkpoint(policy: Policy, checkpoint: Path, tracker: Tracker) -> None:
-    """Save the policy in the run's folder; the tracker gets a copy of it unless it is large."""
-    save_checkpoint(policy, checkpoint)
-    tracker.tags({"checkpoint": str(checkpoint.resolve())})
-    size = sum(file.stat().st_size for file in checkpoint.iterdir())
-    if size <= COPIED_CHECKPOINT:
-        tracker.artifact(checkpoint, "checkpoints")
-    else:
-        log.info("the checkpoint (%.1f GB) stays in %s; its tag says so", size / 1e9, checkpoint)
+def _score_before(prepared: Prepared, tracker: Tracker, kept: Path) -> dict[str, float]:
+    """`test/before/...`, measured once in a run: `kept` is the file that has them."""
+    if kept.exists():
+        found: dict[str, float] = json.loads(kept.read_text(encoding="utf-8"))
+        return found
+    measured, _ = _score(prepared, "before", tracker)
+    half = kept.with_suffix(".half")
+    half.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    half.replace(kept)
+    return measured
 
 
-def _train(
-    prepared: Prepared,
-    stage: Stage,
-    mixture: Mixture,
-    tracker: Tracker,
-    first_step: int,
-    folder: Path,
+def _train_stages(
+    prepared: Prepared, tracker: Tracker, checkpoints: Checkpoints, folder: Path
 ) -> None:
-    config, policy = prepared.config, prepared.policy
-    steps = config.trainer.steps_for(len(prepared.train_prompts))
-    seed = derive(config.seed, "stage", *stage.name.encode())
-    policy.attach(config.tuning, derive(seed, "init"))
-    progress = StageProgress(stage.name, steps, tracker, first_step)
-    try:
-        with closing(config.rollout.build(policy, seed, folder)) as sampler, progress:
+    step = 0
+    for stage, mixture in prepared.stages:
+        log.info("stage %s: %s", stage.name, " + ".join(term.name for term in mixture.terms))
+        training = _StageTraining(prepared, stage, mixture, tracker, checkpoints, step, folder)
+        if stage.shared:
+            _train_shared(training)
+        else:
+            training.train()
+        step += training.steps
+
+
+def _keep_final(policy: Policy, checkpoints: Checkpoints, tracker: Tracker) -> None:
+    """Save the policy in the run's folder; the tracker gets a copy of it unless it is large."""
+    final = checkpoints.finish(policy)
+    tracker.tags({"checkpoint": str(final.resolve())})
+    size = sum(file.stat().st_size for file in final.iterdir())
+    if size <= COPIED_CHECKPOINT:
+        tracker.artifact(final, "checkpoints")
+    else:
+        log.info("the checkpoint (%.1f GB) stays in %s; its tag says so", size / 1e9, final)
+
+
+@dataclass(frozen=True)
+class _StageTraining:
+    """One stage of a run."""
+
+    prepared: Prepared
+    stage: Stage
+    mixture: Mixture
+    tracker: Tracker
+    checkpoints: Checkpoints
+    first_step: int
+    folder: Path
+
+    @property
+    def steps(self) -> int:
+        return self.prepared.config.trainer.steps_for(len(self.prepared.train_prompts))
+
+    def train(self) -> None:
+        """Train the policy, from where an earlier process left the stage."""
+        config, policy = self.prepared.config, self.prepared.policy
+        seed = derive(config.seed, "stage", *self.stage.name.encode())
+        policy.attach(config.tuning, derive(seed, "init"))
+        progress = StageProgress(self.stage.name, self.steps, self.tracker, self.first_step)
+        validation = Validation(
+            config.trainer, self._look, lambda: self.checkpoints.keep_best(policy)
+        )
+        with closing(config.rollout.build(policy, seed, self.folder)) as sampler, progress:
             train(
                 policy,
-                prepared.train_prompts,
-                mixture,
+                self.prepared.train_prompts,
+                self.mixture,
                 sampler,
                 trainer=config.trainer,
                 rollout=config.rollout,
@@ -203,37 +178,45 @@ def _train(
                 correction=config.correction,
                 seed=seed,
                 reporter=progress,
-                skipped=folder / "skipped" / stage.name,
+                skipped=self.folder / "skipped" / self.stage.name,
+                lifeline=StageLifeline(
+                    policy,
+                    self.checkpoints,
+                    config.trainer,
+                    stage=self.stage.name,
+                    first_step=self.first_step,
+                    validation=validation,
+                ),
             )
-    except RolloutError as error:
-        if first_step + progress.done == 0:
-            raise
-        raise _with_what_is_kept(error, policy, folder) from error
-    policy.merge()
+        policy.merge()
+        if validation.goes_back and (best := self.checkpoints.best):
+            log.info("stage %s ends with its best weights, %s", self.stage.name, best)
+            policy.model.update(load_policy(best).parameters())
+
+    def _look(self) -> dict[str, float]:
+        """The policy as it is, on the validation split: scores as of the test split, and the
+        stage's reward."""
+        policy, config = self.prepared.policy, self.prepared.config
+        prompts = self.prepared.validation_prompts
+        with Progress("validation split", len(prompts), "summary") as progress:
+            summaries = greedy_summaries(
+                policy.model, policy.tokenizer, prompts, config.rollout.max_tokens, progress.at
+            )
+        rewards = [
+            self.mixture.score(Group(prompt, (summary.as_rollout(),))).reward[0]
+            for prompt, summary in zip(prompts, summaries, strict=True)
+        ]
+        scores = score_summaries(summaries, self.prepared.metrics)
+        return {"reward": fmean(rewards), **means(scores, config.length.target)}
 
 
-def _with_what_is_kept(error: RolloutError, policy: Policy, folder: Path) -> RolloutError:
-    """Keep the weights as they are: the workers are at fault, not what was learned so far."""
-    kept = folder / "checkpoints" / "stopped"
-    save_checkpoint(policy, kept)
-    return type(error)(
-        f"{str(error).rstrip('.')}. The policy as it was then is in {kept.resolve()}"
-    )
-
-
-def _train_shared(
-    prepared: Prepared,
-    stage: Stage,
-    mixture: Mixture,
-    tracker: Tracker,
-    first_step: int,
-    folder: Path,
-) -> None:
+def _train_shared(training: _StageTraining) -> None:
     """Take the stage's checkpoint from the store, training it first if nobody has."""
+    prepared, stage, tracker = training.prepared, training.stage, training.tracker
     policy, config = prepared.policy, prepared.config
 
     def train_into(stage_folder: Path) -> None:
-        _train(prepared, stage, mixture, tracker, first_step, folder)
+        training.train()
         save_checkpoint(policy, stage_folder)
 
     key = stage_key(
@@ -272,7 +255,7 @@ def _deciding(choice: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(choice).items() if name not in NOT_DECIDING}
 
 
-def _score_test_split(
+def _score(
     prepared: Prepared, when: str, tracker: Tracker
 ) -> tuple[dict[str, float], list[SummaryScores]]:
     """Greedy summaries of the test split, scored; every one of them goes into a table."""

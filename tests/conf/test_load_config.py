@@ -164,7 +164,7 @@ def test_parts_that_do_not_go_together_are_refused_before_data_is_made(
 ) -> None:
     """192 tokens with the end of turn leave room for 191 of a summary."""
     from tersely.data.generated import GeneratedConfig
-    from tersely.run import prepare
+    from tersely.prepared import prepare
 
     monkeypatch.delattr(GeneratedConfig, "build")
     with pytest.raises(ConfigError, match=said):
@@ -175,7 +175,7 @@ def test_a_warm_up_that_no_stage_reaches_the_end_of_is_refused_before_it_costs(
     composed: Composed,
 ) -> None:
     """3 steps of 2 updates are 6; the test split has not been scored yet."""
-    from tersely.run import prepare
+    from tersely.prepared import prepare
 
     steps = ("trainer.steps=3", "trainer.mini_batches=2")
     prepare(load(composed(*steps, "trainer.warmup_updates=6")))

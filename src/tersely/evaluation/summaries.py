@@ -10,7 +10,7 @@ import mlx.nn as nn
 
 from tersely.evaluation.decoding import DecodingConfig
 from tersely.policy.tokenizer import Tokenizer
-from tersely.records import Example, Prompt
+from tersely.records import Example, FinishReason, Prompt, Rollout
 from tersely.rollout.decode import Completion, Transform, decode
 from tersely.seeds import derive
 
@@ -30,6 +30,13 @@ class Summary:
     """Whether the policy ended its turn before the token limit."""
     sample: int | None = None
     """Which of the example's sampled summaries it is, from 0; None of a greedy one."""
+    token_ids: tuple[int, ...] = ()
+    """As decoded, the end of turn included."""
+
+    def as_rollout(self) -> Rollout:
+        """For a reward, which scores rollouts; of no use to train on."""
+        reason: FinishReason = "stop" if self.stopped else "length"
+        return Rollout(self.token_ids, (), reason, policy_version=0, text=self.text)
 
 
 def greedy_summaries(
@@ -104,6 +111,7 @@ def _summary(
         length=len(completion.token_ids) - stopped,
         stopped=stopped,
         sample=sample,
+        token_ids=tuple(completion.token_ids),
     )
 
 

@@ -4,7 +4,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from itertools import takewhile
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -17,6 +18,9 @@ from tersely.rollout.sampler import Sampler, Snapshot
 from tersely.rollout.staleness import Schedule
 
 log = logging.getLogger(__name__)
+
+LOOK_AROUND_S = 0.2
+"""Seconds of waiting between two looks whether there is anything left to wait for."""
 
 
 class Sampled(NamedTuple):
@@ -52,14 +56,19 @@ class Prefetcher:
         *,
         schedule: Schedule,
         steps: int,
+        first: int = 0,
+        in_flight: Sequence[Sampled] = (),
     ) -> None:
-        """Steps 0 to `steps - 1`; `prompts_of(step)` gives a step's prompts."""
+        """Steps `first` to `steps - 1`; `prompts_of(step)` gives a step's prompts. `in_flight`
+        are the batches of the first of them, sampled earlier; see `in_flight()`."""
         self._sampler, self._prompts_of = sampler, prompts_of
         self._schedule, self._steps = schedule, steps
-        self._next = self._queued = 0
+        self._next, self._queued = first, first + len(in_flight)
+        self._waited = 0.0
+        """Seconds for the next batch, so far."""
         self._stopped = False
         """Set once sampling has failed or is over: what is queued then is not begun."""
-        self._jobs: deque[Future[_Done]] = deque()
+        self._jobs: deque[Future[_Done]] = deque(map(_done, in_flight))
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollouts")
         # One for all steps: MLX keeps a thread for every stream until the process ends.
         self._stream = mx.new_thread_local_stream(mx.default_device())
@@ -86,7 +95,8 @@ class Prefetcher:
         self._raise_failure()
         while (
             self._queued < self._steps
-            and self._schedule.version_for(self._queued) == snapshot.version
+            # Below it only where a run goes on without what was in flight when it stopped.
+            and self._schedule.version_for(self._queued) <= snapshot.version
         ):
             self._jobs.append(self._pool.submit(self._sample, self._queued, snapshot))
             self._queued += 1
@@ -95,12 +105,35 @@ class Prefetcher:
         """The next step's batch, waiting for it if need be. Raises what sampling raised, be it
         at this step or at a later one."""
         self._raise_failure()
-        job = self._jobs.popleft()
+        self.come()
+        batch, seconds, metrics = self._jobs.popleft().result()
+        waited, self._waited = self._waited, 0.0
+        self._next += 1
+        return Sampled(batch, seconds, waited, metrics)
+
+    def come(self, unless: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until `next_batch` has something to give or to raise; False where `unless()`
+        turns true before."""
         began = time.perf_counter()
         with watched(f"step {self._next + 1} waits for its rollouts, which are being sampled"):
-            batch, seconds, metrics = job.result()
-        self._next += 1
-        return Sampled(batch, seconds, time.perf_counter() - began, metrics)
+            while not (given_up := unless()) and not wait([self._jobs[0]], LOOK_AROUND_S).done:
+                self._raise_failure()
+        self._waited += time.perf_counter() - began
+        return not given_up
+
+    def in_flight(self, version: int, wait_s: float | None = None) -> list[Sampled]:
+        """The next steps' batches that weights older than `version` sample, in order, waiting for
+        them: whoever goes on with `version` has those weights no more, and samples the others
+        again. Fewer where they are not there after `wait_s`, or where sampling has failed."""
+        old = [
+            job
+            for step, job in enumerate(self._jobs, start=self._next)
+            if self._schedule.version_for(step) < version
+        ]
+        with watched("a checkpoint waits for the rollouts that are being sampled"):
+            done = wait(old, wait_s, return_when=FIRST_EXCEPTION).done
+        whole = takewhile(lambda job: job in done and job.exception() is None, old)
+        return [Sampled(*job.result()[:2], 0.0, job.result().metrics) for job in whole]
 
     def _raise_failure(self) -> None:
         for job in self._jobs:
@@ -118,3 +151,9 @@ class Prefetcher:
             self._stopped = True
             raise
         return _Done(Batch(step, groups), time.perf_counter() - began, self._sampler.metrics())
+
+
+def _done(sampled: Sampled) -> Future[_Done]:
+    job: Future[_Done] = Future()
+    job.set_result(_Done(sampled.batch, sampled.sampling_seconds, sampled.metrics))
+    return job

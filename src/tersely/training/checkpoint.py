@@ -4,9 +4,13 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from tersely.errors import CheckpointError
 from tersely.policy.load import Policy
+from tersely.training.manifest import synced, write_manifest
 
 COPIED = (
     "tokenizer*",
@@ -19,26 +23,48 @@ COPIED = (
 )
 
 
-def save_checkpoint(policy: Policy, folder: Path) -> None:
+def save_checkpoint(
+    policy: Policy, folder: Path, beside: Callable[[Path], None] = lambda folder: None
+) -> None:
     """Write weights (float32), config and tokenizer so that mlx-lm, transformers and vLLM load
-    them; adapters are written merged, the policy keeps them. `folder` appears with its last file
-    in place: a crash leaves no half checkpoint.
+    them; adapters are written merged, the policy keeps them. `beside` writes more files into the
+    folder that it is given.
 
-    An existing checkpoint at `folder` is replaced.
+    An existing checkpoint at `folder` is replaced. Raises `CheckpointError` where it cannot be
+    written; what was there before is there still.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        _save_weights(policy, beside / "model.safetensors")
-        config = {**policy.config, "torch_dtype": "float32", "dtype": "float32"}
-        (beside / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-        for pattern in COPIED:
-            for source in sorted(policy.folder.glob(pattern)):
-                shutil.copyfile(source, beside / source.name)
-        beside.chmod(0o755)
-        _replace(beside, folder)
+        with _whole(folder) as half:
+            _save_weights(policy, half / "model.safetensors")
+            config = {**policy.config, "torch_dtype": "float32", "dtype": "float32"}
+            (half / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+            for pattern in COPIED:
+                for source in sorted(policy.folder.glob(pattern)):
+                    shutil.copyfile(source, half / source.name)
+            beside(half)
+    # RuntimeError is what MLX says of a file that it cannot write.
+    except (OSError, RuntimeError) as error:
+        said = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"the checkpoint {folder} cannot be written ({said}); make room there, or set "
+            "hydra.run.dir=FOLDER to a place that has some"
+        ) from error
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes `folder` with its manifest once all of it is on the
+    disk: a crash leaves no half checkpoint."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield half
+        half.chmod(0o755)
+        write_manifest(half)
+        _replace(half, folder)
+        synced(folder.parent)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(half, ignore_errors=True)
         raise
 
 

@@ -42,6 +42,10 @@ COUNTS = {
     "vocabulary_per_chunk": 1,
     "warmup_updates": 0,
     "max_skipped_updates": 0,
+    "save_every": 1,
+    "keep_last": 1,
+    "evaluate_every": 1,
+    "patience": 1,
 }
 """Fields that count something, and their least values."""
 
@@ -90,6 +94,20 @@ class TrainerConfig:
     max_skipped_updates: int = 3
     """Updates in a row that may be skipped because loss or gradient is not finite; one more
     stops the run."""
+    save_every: int | None = 50
+    """Steps between two checkpoints from which the run can go on; null writes one only when the
+    run is asked to stop. What sampling beside the update has begun is waited for."""
+    keep_last: int = 2
+    """Checkpoints that are kept, counted from the newest: one that is damaged has another behind
+    it."""
+    evaluate_every: int | None = None
+    """Steps between two looks at the validation split; null never looks. The best is kept as
+    `checkpoints/best`."""
+    best_by: str = "reward"
+    """What the best is the best by: `reward`, or the name of a `validation/` metric."""
+    patience: int | None = None
+    """Looks at the validation split without a better one after which a stage ends, and goes back
+    to its best weights; null goes on to the last step with the last weights."""
     log_entropy: bool = False
     """Log the policy's entropy as `policy/entropy`."""
 
@@ -115,6 +133,11 @@ class TrainerConfig:
             raise ConfigError(
                 f"trainer.prompts_per_step={self.prompts_per_step} prompts cannot be split into "
                 f"trainer.mini_batches={self.mini_batches} equal parts; set a divisor"
+            )
+        if self.patience is not None and self.evaluate_every is None:
+            raise ConfigError(
+                f"trainer.patience={self.patience} counts looks at the validation split, and "
+                "there are none; set trainer.evaluate_every to the steps between two of them"
             )
         if self.memory_limit_gb is not None and not 0 < self.memory_limit_gb < math.inf:
             raise ConfigError(

@@ -6,6 +6,7 @@ the float32 values are kept elsewhere or the rounding is a matter of chance.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -91,6 +92,26 @@ class Weights:
         if self.masters is not None:
             self.model.update(self.masters)
             mx.eval(self.model.parameters())
+
+    def arrays(self) -> dict[str, mx.array]:
+        """All that further updates depend on, by name: the trainable weights, in
+        float32 where that is kept, and the optimizer's state."""
+        kept = {"optimizer": self.optimizer.state, "weights": self._exact()}
+        return dict(tree_flatten(kept))
+
+    def restore(self, arrays: Mapping[str, mx.array]) -> None:
+        """Go on from `arrays()`, to the bit."""
+        kept: Any = tree_unflatten(list(arrays.items()))
+        self.optimizer.state = kept["optimizer"]
+        weights = kept["weights"]
+        if self.masters is not None:
+            self.masters = weights
+            weights = tree_map(lambda array: array.astype(mx.bfloat16), weights)
+        self.model.update(weights)
+        mx.eval(self.model.parameters(), self.masters, self.optimizer.state)
+
+    def _exact(self) -> Tree:
+        return self.model.trainable_parameters() if self.masters is None else self.masters
 
     @property
     def updates(self) -> int:

@@ -7,7 +7,7 @@ has diverged.
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tersely.errors import TrainingDiverged
@@ -23,6 +23,14 @@ class Skipped:
         self._folder, self._most = folder, most_in_a_row
         self._in_a_row = self._now = self._longest = 0
         self.total = 0
+
+    def state(self) -> dict[str, int]:
+        """What counts over steps; for `restore`."""
+        return {"in_a_row": self._in_a_row, "total": self.total}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Go on counting from there."""
+        self._in_a_row, self.total = state["in_a_row"], state["total"]
 
     def count(self, left_out: Sequence[bool]) -> None:
         """After each step: which of its updates were left out, in their order."""

@@ -27,6 +27,7 @@ CODE = {
     "data",
     "objective",
     "policy",
+    "prepared.py",
     "records.py",
     "rewards",
     "rollout",

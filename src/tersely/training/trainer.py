@@ -9,7 +9,7 @@ from typing import Protocol
 import mlx.core as mx
 from mlx import optimizers
 
-from tersely.errors import ConfigError, ModelError
+from tersely.errors import ConfigError, ModelError, RolloutError
 from tersely.objective.advantages import AdvantageConfig
 from tersely.objective.config import LossConfig
 from tersely.objective.correction_config import CorrectionConfig
@@ -21,21 +21,27 @@ from tersely.rollout.prefetch import Prefetcher
 from tersely.rollout.sampler import RolloutConfig, Sampler, Snapshot
 from tersely.rollout.staleness import Schedule
 from tersely.training.config import TrainerConfig
+from tersely.training.lifeline import Lifeline
 from tersely.training.metrics import reward_metrics, rollout_metrics, sampled_tokens
 from tersely.training.order import PromptOrder
 from tersely.training.precision import Weights, precision_of
 from tersely.training.schedule import rates_of
 from tersely.training.skipped import Skipped
+from tersely.training.stopping import between_steps
 from tersely.training.update import Updater
 
 log = logging.getLogger(__name__)
+
+STOPPING_GRACE_S = 30.0
+"""Seconds for which a run that is to stop waits for the rollouts that it has in flight; without
+them it samples them anew when it goes on, from newer weights."""
 
 
 class Reporter(Protocol):
     """Where the metrics of a step go."""
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Called once a step, in order, from step 1."""
+        """Called once a step, in order, from step 1, or from the one at which a run goes on."""
         ...
 
 
@@ -53,11 +59,15 @@ def train(
     seed: int,
     reporter: Reporter,
     skipped: Path,
+    lifeline: Lifeline | None = None,
 ) -> None:
     """Train `policy` in place for one stage; its weights at the start are the reference.
 
-    The same arguments on the same machine give the same weights, bit for bit. `skipped` is the
+    The same arguments on the same machine give the same weights, bit for bit, also where a
+    process ended and another one goes on from a checkpoint of the `lifeline`. `skipped` is the
     folder for batches whose update had to be left out.
+
+    Raises `RunStopped` after the step in which somebody asks for it.
     """
     check_context(policy, prompts, rollout.max_tokens)
     steps = trainer.steps_for(len(prompts))
@@ -85,21 +95,34 @@ def train(
             trainer.updates_per_step,
             rollout.max_staleness,
         )
+    lifeline = lifeline or Lifeline()
+    first, in_flight = lifeline.pick_up(weights, {"skipped": left_out}, order)
+    done = first
     try:
-        with Prefetcher(sampler, order, schedule=schedule, steps=steps) as rollouts:
-            for step in range(steps):
-                version = schedule.version_at(step)
+        with (
+            between_steps() as stop,
+            Prefetcher(
+                sampler, order, schedule=schedule, steps=steps, first=first, in_flight=in_flight
+            ) as rollouts,
+        ):
+            while done < steps and not lifeline.ended:
+                version = schedule.version_at(done)
                 rollouts.publish(Snapshot(policy.parameters(), version))
+                if done > first and lifeline.due(done):
+                    lifeline.keep(done, weights, rollouts.in_flight(version))
+                if not rollouts.come(unless=lambda: stop.requested):
+                    break
                 sampled = rollouts.next_batch()
                 began = time.perf_counter()
-                with watched(f"step {step + 1} is scoring its rollouts and computing its update"):
+                with watched(f"step {done + 1} is scoring its rollouts and computing its update"):
                     scores = [mixture.score(group) for group in sampled.batch.groups]
                     advantages = [advantages_of(group.reward) for group in scores]
                     updated = updater.step(sampled.batch, advantages)
                 updating = time.perf_counter() - began
                 left_out.count(updated.left_out)
+                done += 1
                 reporter.step(
-                    step + 1,
+                    done,
                     reward_metrics(scores)
                     | rollout_metrics(sampled.batch, version)
                     | sampled.metrics
@@ -113,9 +136,15 @@ def train(
                         "speed/tokens_per_second": sampled_tokens(sampled.batch)
                         / (sampled.waiting_seconds + updating),
                         "memory/peak_gb": mx.get_peak_memory() / 1e9,
-                    },
+                    }
+                    | lifeline.look(done),
                 )
                 left_out.keep(sampled.batch, advantages)
+            if stop.requested:
+                in_flight = rollouts.in_flight(schedule.version_at(done), STOPPING_GRACE_S)
+                stop.raise_stopped(lifeline.keep(done, weights, in_flight))
+    except RolloutError as error:
+        raise lifeline.with_what_is_kept(error, done, weights) from error
     finally:
         weights.finish()
 

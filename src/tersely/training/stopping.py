@@ -1,0 +1,62 @@
+"""A request to stop, kept until a step is done."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from tersely.errors import RunStopped
+
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Whether somebody wants the run to end after this step."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        """The signal that asked for it."""
+
+    @property
+    def requested(self) -> bool:
+        return self.number is not None
+
+    def raise_stopped(self, what_is_kept: str | None) -> NoReturn:
+        """Raise `RunStopped`, for the signal that came."""
+        assert self.number is not None
+        raise RunStopped(what_is_kept or "No step was kept", self.number)
+
+
+@contextmanager
+def between_steps() -> Iterator[Stop]:
+    """Within it the first SIGINT or SIGTERM is a request, and a second one does what it did
+    before. In another thread than the main one, which gets no signals, nothing changes."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.number = number
+        restore()
+        log.warning(
+            "%s: this step is finished and a checkpoint written first; once more stops at once",
+            signal.Signals(number).name,
+        )
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in SIGNALS:
+        signal.signal(number, request)
+    try:
+        yield stop
+    finally:
+        restore()
