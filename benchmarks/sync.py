@@ -48,6 +48,7 @@ from tersely.rollout.vllm.publishing.score import TrainerScorer  # noqa: E402
 from tersely.rollout.vllm.publishing.synchronise import Synchroniser  # noqa: E402
 from tersely.rollout.vllm.records import Published  # noqa: E402
 from tersely.rollout.vllm.serving.options import PYTHON_VARIABLE  # noqa: E402
+from tersely.rollout.vllm.token import token_for  # noqa: E402
 
 QWEN: dict[str, Any] = {
     "architectures": ["Qwen2ForCausalLM"],
@@ -110,7 +111,7 @@ class Timed(Worker):
     """A worker that notes what its answers took."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, timeout_s=600)
+        super().__init__(url, timeout_s=600, token=token_for(url))
         self.parts: dict[str, float] = {}
 
     async def call(

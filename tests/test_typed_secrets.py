@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,17 @@ SECRET = "sk-abc_123"
         (f"judge.base_url=http://host/v1,http://{SECRET}@host/v1", "judge.base_url"),
         (f"rollout.workers=[http://host:1,http://user:{SECRET}@host:2]", "rollout.workers"),
         (f"rollout.workers=[http://host:1],[http://user:{SECRET}@host:2]", "rollout.workers"),
+        (f"tracking.store=http://user:{SECRET}@host:5000", "tracking.store"),
+        (f"tracking.store=https://{SECRET}@host", "tracking.store"),
+        (f"tracking.store=http://user:{SECRET}", "tracking.store is no address"),
+        (f"judge.base_url=http://user:{SECRET}", "judge.base_url is no address"),
+        (f"tracking.store='http://host/?token={SECRET}'", "tracking.store"),
+        (f"tracking.store=postgresql://user:{SECRET}@host/runs", "tracking.store"),
+        (f"judge.api_key={SECRET}", "judge.api_key looks like a secret"),
+        (f"+judge.api_key={SECRET}", "judge.api_key looks like a secret"),
+        (f"+hydra.job.env_set.OPENAI_API_KEY={SECRET}", "OPENAI_API_KEY looks like a secret"),
+        (f"+rollout.token={SECRET}", "rollout.token looks like a secret"),
+        (f"tracking.password={SECRET}", "tracking.password looks like a secret"),
     ],
 )
 def test_a_secret_is_refused_and_not_repeated(argument: str, said: str) -> None:
@@ -49,8 +61,10 @@ def test_all_else_is_left_to_hydra_and_the_config() -> None:
             "judge.api_key_env=glob(*)",
             "judge.api_key_env=[",
             "judge.base_url=http://127.0.0.1:8000/v1",
-            "judge.base_url='http://[::1'",
             "rollout.workers=[http://a:8000,http://b:8000]",
+            "tracking.store=http://127.0.0.1:5000",
+            "tracking.store=sqlite:///runs.db",
+            "rollout.max_tokens=72",
         ]
     )
 
@@ -73,3 +87,16 @@ def test_nothing_is_written(script: str, sweep: tuple[str, ...], tmp_path: Path)
     assert "Error: judge.api_key_env is not the name of an environment variable" in done.stderr
     assert "Traceback" not in done.stderr
     assert SECRET not in done.stdout + done.stderr
+
+
+def test_no_key_of_a_configuration_is_taken_for_a_secret() -> None:
+    """Every key that can be set, of every choice."""
+    from tersely.config import GROUPS
+
+    keys = {
+        f"{name}.{each.name}"
+        for name, group in GROUPS.items()
+        for schema in group.choices.values()
+        for each in fields(schema)
+    }
+    refuse_typed_secrets([f"{key}=1" for key in keys - {"judge.api_key_env"}])

@@ -5,7 +5,7 @@ scripts this is the only place that knows Hydra and OmegaConf.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -52,6 +52,7 @@ from tersely.rollout.sampler import RolloutConfig
 from tersely.rollout.vllm.config import VllmConfig, VllmLocalConfig
 from tersely.sweep.names import job_slug, sweep_name
 from tersely.tracking.config import MlflowTracking, NoTracking, TrackingConfig
+from tersely.training.checks_config import ChecksConfig
 from tersely.training.config import TrainerConfig
 from tersely.training.stages import JointConfig, StagedConfig, StrategyConfig
 
@@ -151,6 +152,7 @@ class Config:
     trainer: TrainerConfig = MISSING
     judge: JudgeConfig = MISSING
     tracking: TrackingConfig = MISSING
+    checks: ChecksConfig = field(default_factory=ChecksConfig)
 
 
 Root = TypeVar("Root")
@@ -239,7 +241,7 @@ def resolved_yaml(tree: DictConfig) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _keys(tree: Any, prefix: str = "") -> set[str]:

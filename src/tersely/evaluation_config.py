@@ -14,6 +14,7 @@ from tersely.data.splits import DataConfig
 from tersely.errors import ConfigError
 from tersely.evaluation.decoding import DecodingConfig, MeasureConfig
 from tersely.evaluation.judges.config import JudgeConfig
+from tersely.paths import typed_path
 from tersely.policy.load import LocalModelConfig, ModelConfig
 from tersely.tracking.config import TrackingConfig
 from tersely.tracking.folder_run import checked
@@ -65,7 +66,7 @@ class Evaluation:
     def _check_checkpoint(self) -> None:
         if self.checkpoint is None:
             return
-        config = Path(self.checkpoint).expanduser() / "config.json"
+        config = typed_path(self.checkpoint, "checkpoint") / "config.json"
         if not config.is_file():
             raise ConfigError(
                 f"checkpoint={self.checkpoint} is not a checkpoint: there is no {config}; give a "

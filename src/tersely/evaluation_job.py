@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from tersely.config import load_for, resolved_yaml
+from tersely.earlier_attempt import EarlierAttempt, take_folder
 from tersely.errors import JudgeError
 from tersely.evaluation.judges.verdicts import Judge
 from tersely.evaluation_config import (
@@ -18,8 +19,9 @@ from tersely.evaluation_config import (
     policy_name,
     with_values_of,
 )
-from tersely.job import Outcome, shown
+from tersely.job import Outcome, say_that_it_is_done, shown
 from tersely.launch import Job
+from tersely.tracking.attempts import of_this_place
 from tersely.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -49,6 +51,12 @@ class Asked:
 def perform(tree: DictConfig, job: Job, outcome: Outcome) -> None:
     """Evaluate as `tree` says, and keep the results where they belong."""
     asked = ask(tree, job)
+    earlier = take_folder(job.folder, asked.yaml, asked.choices)
+    outcome.owns_folder = True
+    if earlier.result is not None:
+        say_that_it_is_done(earlier.result, job, outcome)
+        log.info("%s", results_text(asked.name, outcome.metrics))
+        return
     from tersely.policy.allocator import keep_freed_memory
     from tersely.policy.blas import load_fast_blas
 
@@ -57,10 +65,11 @@ def perform(tree: DictConfig, job: Job, outcome: Outcome) -> None:
     keep_freed_memory()
     tracking, run = asked.config.tracking, asked.run
     tracking.prepare()
-    with tracking.join(run, job.folder) if run else _own_run(asked, job) as tracker:
+    own = _own_run(asked, job, earlier.there)
+    with own if run is None else tracking.join(run, job.folder) as tracker:
         outcome.run_id = tracker.run_id
-        _keep_facts(asked, job, tracker)
-        policy, prompts = _load(asked, tracker)
+        _keep_facts(asked, job, tracker, earlier)
+        policy, prompts = _load(asked, tracker, earlier)
         measured, scores = _score(asked, policy, prompts, tracker)
         outcome.metrics = dict(measured)
         outcome.metrics |= _judge(asked, scores, tracker)
@@ -94,23 +103,28 @@ def ask(tree: DictConfig, job: Job) -> Asked:
     )
 
 
-def _own_run(asked: Asked, job: Job) -> Tracker:
-    tags = {"kind": "evaluation", **({"sweep": job.sweep} if job.sweep else {})}
+def _own_run(asked: Asked, job: Job, goes_on: bool) -> Tracker:
+    tags = {
+        "kind": "evaluation",
+        **of_this_place(job.folder),
+        **({"sweep": job.sweep} if job.sweep else {}),
+    }
     name = f"{policy_name(asked.config, asked.choices)} {asked.name}"
-    return asked.config.tracking.build(job.folder, name, tags)
+    return asked.config.tracking.build(job.folder, name, tags, goes_on)
 
 
-def _keep_facts(asked: Asked, job: Job, tracker: Tracker) -> None:
+def _keep_facts(asked: Asked, job: Job, tracker: Tracker, earlier: EarlierAttempt) -> None:
     """A run that is joined keeps its own facts; those of the evaluation stand beside them."""
     from tersely.tracking.facts import capture_facts, keep_facts, write_facts
 
+    facts = capture_facts()
+    earlier.warn_of_other_code(facts)
     if asked.run is None:
-        keep_facts(tracker, capture_facts(), asked.yaml, job.folder)
+        keep_facts(tracker, facts, asked.yaml, job.folder)
         tracker.params(params(asked))
-        overrides = " ".join(job.overrides)
-        tracker.tags({"folder": str(job.folder.resolve()), "overrides": overrides})
+        tracker.tags({"overrides": " ".join(job.overrides)})
         return
-    for file in write_facts(capture_facts(), asked.yaml, job.folder):
+    for file in write_facts(facts, asked.yaml, job.folder):
         tracker.artifact(file, f"eval/{asked.name}")
 
 
@@ -129,7 +143,9 @@ def params(asked: Asked) -> dict[str, str | int | float]:
     }
 
 
-def _load(asked: Asked, tracker: Tracker) -> "tuple[Policy, tuple[Prompt, ...]]":
+def _load(
+    asked: Asked, tracker: Tracker, earlier: EarlierAttempt
+) -> "tuple[Policy, tuple[Prompt, ...]]":
     """The policy and its prompts, checked against each other."""
     from tersely.data.prompts import make_prompts
     from tersely.policy.load import load_policy
@@ -142,6 +158,7 @@ def _load(asked: Asked, tracker: Tracker) -> "tuple[Policy, tuple[Prompt, ...]]"
     prompts = make_prompts(getattr(splits, split), policy.tokenizer, config.prompt, split)
     check_context(policy, prompts, config.decoding.max_tokens, "decoding.max_tokens")
     if run is None:
+        earlier.check_data(splits.fingerprint())
         tracker.tags(
             {
                 "data_fingerprint": splits.fingerprint(),

@@ -1,7 +1,8 @@
 """How the entry scripts start and end.
 
 Exit codes: 0 done, 1 a defect or a failed job of a sweep, 2 something that the user can mend,
-said in one paragraph. `HYDRA_FULL_ERROR=1` shows every traceback.
+said in one paragraph, 130 and 143 stopped by SIGINT and SIGTERM, with the command that goes on.
+`HYDRA_FULL_ERROR=1` shows every traceback.
 """
 
 import os
@@ -23,12 +24,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tersely.config import TRAIN, App
-from tersely.errors import ConfigError, TerselyError
+from tersely.errors import ConfigError, RunStopped, TerselyError, TrackingError
+from tersely.going_on import end_sweep, interrupted_run, signal_of
 from tersely.typed_secrets import refuse_typed_secrets
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TRACEBACKS_WANTED = os.environ.get(FULL_ERROR, "0") != "0"
 """What the user asked for, read before `guarded` changes it."""
+
+
+INTERRUPTED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
+"""Exit codes."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,10 @@ class Job:
     """The name of the sweep that the job belongs to; None for a single run."""
 
 
+_jobs: list[Job] = []
+"""Those that this process has begun, the current one last."""
+
+
 def current_job(tree: DictConfig, app: App[Any] = TRAIN) -> Job:
     """The job of `app` that Hydra is running now; `tree` is its configuration."""
     config = HydraConfig.get()
@@ -53,13 +63,15 @@ def current_job(tree: DictConfig, app: App[Any] = TRAIN) -> Job:
     # As typed: a `${...}` in them refers to `tree`, not to Hydra's own configuration.
     overrides = OmegaConf.to_container(config.overrides.task, resolve=False)
     assert isinstance(overrides, list)
-    return Job(
+    job = Job(
         folder=Path(config.runtime.output_dir),
         overrides=tuple(map(str, overrides)),
         seed=int(tree.seed),
         choices={group: config.runtime.choices.get(group) or "none" for group in app.groups},
         sweep=Path(config.sweep.dir).name if in_sweep else None,
     )
+    _jobs.append(job)
+    return job
 
 
 def guarded(main: Callable[[], None], app: App[Any] = TRAIN) -> None:
@@ -75,13 +87,27 @@ def guarded(main: Callable[[], None], app: App[Any] = TRAIN) -> None:
         refuse_typed_secrets(sys.argv[1:])
         try:
             main()
+        except (SystemExit, KeyboardInterrupt) as end:
+            if (number := _signal_in(end)) is None:
+                raise
+            end_sweep(number)
+            raise
         except ValueError as error:
-            if HydraConfig.initialized():
+            if _jobs:
                 raise
             # What Hydra says of GROUP=null.
             raise ConfigError(
                 f"{error}; name one of a group's choices, as in tracking=none, see "
                 f"`python {app.script} --help`"
+            ) from error
+        except OSError as error:
+            # Hydra's own errors may be of this kind too.
+            if _jobs or isinstance(error, HydraException):
+                raise
+            raise TrackingError(
+                f"{error.filename} cannot be written ({error.strerror}), where the run's folder "
+                "should be; set hydra.run.dir=FOLDER (of a sweep hydra.sweep.dir=FOLDER) to a "
+                "place that can be written"
             ) from error
 
 
@@ -94,7 +120,14 @@ def _with_quotes(argument: str) -> str:
 
 def _terminate(number: int, frame: object) -> None:
     # An exception, so that the run is marked KILLED on its way out.
-    raise SystemExit(128 + number)
+    raise RunStopped("", number)
+
+
+def _signal_in(end: BaseException) -> int | None:
+    """The signal that ended a job, or came between two; None for every other end."""
+    if isinstance(end, SystemExit):
+        return end.code - 128 if end.code in INTERRUPTED else None
+    return signal_of(end)
 
 
 @contextmanager
@@ -105,9 +138,11 @@ def mendable(app: App[Any] = TRAIN) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
-        print("\nInterrupted; the run's folder has what was measured so far.", file=sys.stderr)
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as interrupt:
+        job = _jobs[-1] if _jobs else None
+        if job is None or job.sweep is None:
+            print(interrupted_run(interrupt, job.folder if job else None), file=sys.stderr)
+        raise SystemExit(128 + signal_of(interrupt)) from None
     except (TerselyError, HydraException, OmegaConfBaseException) as error:
         if TRACEBACKS_WANTED:
             raise

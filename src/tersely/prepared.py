@@ -26,6 +26,8 @@ class Prepared:
     stages: tuple[tuple[Stage, Mixture], ...]
     metrics: Mapping[str, Metric]
     """The overlap metrics that summaries are scored by."""
+    posts: int
+    """Of the training split, before those whose prompt is too long were left out."""
     train_prompts: tuple[Prompt, ...]
     validation_prompts: tuple[Prompt, ...]
     """Empty where nobody looks at them."""
@@ -79,6 +81,7 @@ def prepare(config: Config) -> Prepared:
         policy=policy,
         stages=stages,
         metrics=metrics,
+        posts=len(splits.train),
         train_prompts=prompts["train"],
         validation_prompts=prompts.get("validation", ()),
         test_prompts=prompts["test"],

@@ -1,5 +1,6 @@
 """Folders of jsonl: the real ones whole, and broken ones with an exact account of the faults."""
 
+import gzip
 import json
 import logging
 import tempfile
@@ -13,6 +14,8 @@ from omegaconf import OmegaConf
 
 from tersely.data.jsonl import JsonlConfig, parse_lines, read_split
 from tersely.data.rows import check_rows
+from tersely.data.smoltldr import SmolTldrConfig
+from tersely.data.splits import DataConfig
 from tersely.errors import ConfigError, DataError
 from tersely.records import Example
 
@@ -81,6 +84,7 @@ FAULTS = [
     ("duplicate id", line(id="good")),
     ("not an object", b'["prompt", "completion"]'),
     ("not an object", b"17"),
+    ("with a key twice", b'{"prompt": "x", "prompt": "y", "completion": "z"}'),
     ("broken JSON", b'{"prompt": "x", '),
     ("broken JSON", b"[" * 100_000),
     ("broken JSON", b"1" * 5_000),
@@ -198,3 +202,32 @@ def test_random_bytes_never_crash_and_the_tally_adds_up(lines: list[bytes]) -> N
             pass
         finally:
             logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(line() * 20), "gzip archive; unpack it"),
+        (b"PK\x03\x04" + line(), "zip archive; unpack it"),
+        (b"\x28\xb5\x2f\xfd" + line(), "zstd archive; unpack it"),
+        (b"PAR1" + line(), "parquet file; data=smoltldr"),
+        (line().decode().encode("utf-16"), "UTF-16; write it as UTF-8"),
+    ],
+)
+def test_a_file_of_another_format_is_called_what_it_is(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    """And not a thousand lines of broken UTF-8."""
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=said) as caught:
+        read_split(path, "train")
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/x", "x" * 5000])
+@pytest.mark.parametrize("kind", [JsonlConfig, SmolTldrConfig])
+def test_what_is_no_path_is_said(kind: type[DataConfig], path: str) -> None:
+    """These ended in a traceback."""
+    with pytest.raises(ConfigError, match=r"data\.path="):
+        kind(path=path).build()  # type: ignore[call-arg]

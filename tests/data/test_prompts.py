@@ -137,3 +137,9 @@ def test_every_real_reddit_post_fits_the_default(caplog: pytest.LogCaptureFixtur
     assert [] == [record for record in caplog.records if record.name.startswith("tersely")]
     text = (SHARED / "data" / "reddit_tifu" / "train.jsonl").read_text()
     assert json.loads(text.splitlines()[0])["prompt"] in qwen.decode(prompts[0].token_ids)
+
+
+def test_a_system_prompt_of_half_a_character_is_refused() -> None:
+    """No tokenizer can read it, and transformers fails at it with a traceback."""
+    with pytest.raises(ConfigError, match=r"prompt\.system has half a character.*'\\ud800'"):
+        PlainPrompt(system="Write\ud800")

@@ -137,3 +137,29 @@ def test_unreadable_copies_are_named(tmp_path: Path) -> None:
         assert f"data.path={folder}" in str(caught.value)
     with pytest.raises(ConfigError, match=r"data.path must name a folder or be null"):
         SmolTldrConfig(path="")
+
+
+BROKEN = {
+    # Each of these ended in a traceback.
+    "empty files": lambda folder: [(folder / f"{name}.jsonl").write_text("") for name in SPLITS],
+    "no object": lambda folder: (folder / "dataset_dict.json").write_text("[]"),
+    "no splits": lambda folder: (folder / "dataset_dict.json").write_text("{}"),
+    "splits that are none": lambda folder: (folder / "dataset_dict.json").write_text(
+        '{"splits": 5}'
+    ),
+    "a card that is no YAML": lambda folder: (folder / "README.md").write_text("---\na: [\n---\n"),
+    "features that are none": lambda folder: (folder / "README.md").write_text(
+        "---\ndataset_info:\n  features: 5\n---\n"
+    ),
+    # This did not.
+    "a script": lambda folder: (folder / f"{folder.name}.py").write_text("raise SystemExit(3)"),
+}
+
+
+@pytest.mark.parametrize("harm", BROKEN)
+def test_a_broken_copy_is_an_error_with_a_name(harm: str, tmp_path: Path) -> None:
+    """`datasets` raises nearly any kind of error for metadata that is not as it expects."""
+    folder = write_rows(tmp_path / "copy", "jsonl")
+    BROKEN[harm](folder)
+    with pytest.raises(DataError, match=r"data\.path=.* cannot be read: .+; set data\.path"):
+        SmolTldrConfig(path=str(folder)).build()

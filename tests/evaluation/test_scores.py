@@ -1,9 +1,11 @@
 """Scores of summaries, with metrics that can be counted on the fingers."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
+from tersely.errors import TrainingDiverged
 from tersely.evaluation.scores import means, score_summaries
 from tersely.evaluation.summaries import Summary
 from tersely.records import Example, Fact
@@ -39,6 +41,19 @@ def test_a_blank_summary_scores_0() -> None:
     """Without its metrics being asked, some of which could not answer."""
     (scored,) = score_summaries([summary(" \n", 1)], METRICS)
     assert {"shared": 0.0, "brevity": 0.0} == scored.overlap
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_score_that_is_no_number_is_named(place: int) -> None:
+    """With metric and example, whichever of the references it is: `max` would pass over a NaN in
+    the second place."""
+    odd = PLAIN.references[place]
+
+    def metric(summary: str, reference: str) -> float:
+        return math.nan if reference == odd else 0.5
+
+    with pytest.raises(TrainingDiverged, match="rouge_l gave nan for the summary of example 'a'"):
+        score_summaries([summary("the dog ran", 3)], {"rouge_l": metric})
 
 
 def test_means_are_over_summaries() -> None:

@@ -149,7 +149,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights cut short": (lambda folder: truncate(folder / "model.safetensors"), "safetensors"),
     "weights that are none": (
         lambda folder: (folder / "model.safetensors").write_bytes(b"version https://git-lfs"),
-        "complete model",
+        "no sound safetensors",
     ),
     "config cut short": (lambda folder: truncate(folder / "config.json"), "config.json"),
     "config that is a list": (lambda folder: (folder / "config.json").write_text("[]"), "config"),

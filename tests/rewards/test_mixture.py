@@ -32,6 +32,19 @@ def test_a_score_that_is_no_number(bad: float, make_group: Callable[..., Group])
         mixture.score(make_group(["one", "two"]))
 
 
+def test_a_sum_that_is_too_large(make_group: Callable[..., Group]) -> None:
+    """Scores may be finite and their sum not, or too large for a standard deviation: advantages
+    would be 0 or NaN. 1e25 * 1e6 = 1e31, above 1e30."""
+    mixture = Mixture((constant("length", 0.0, 1.0), constant("judge", 0.5, 1e25, weight=1e6)))
+
+    with pytest.raises(TrainingDiverged, match=r"rollout 1 of example 'post-7'.*judge 1e\+25"):
+        mixture.score(make_group(["one", "two"]))
+
+    infinite = Mixture((constant("a", 1e308, 0.0, weight=1e6), constant("b", 0.0, 0.0)))
+    with pytest.raises(TrainingDiverged, match="rollout 0 of example 'post-7' is inf"):
+        infinite.score(make_group(["one", "two"]))
+
+
 def test_a_missing_score(make_group: Callable[..., Group]) -> None:
     """A term that skips a rollout is a defect, not a shorter group."""
     with pytest.raises(ValueError, match="'length' gave 1 scores for 2 rollouts"):

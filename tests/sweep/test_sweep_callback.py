@@ -156,8 +156,8 @@ def test_a_sweep_in_mlflow_links_its_runs(app: Path) -> None:
     text = report.read_text(encoding="utf-8")
     assert "2 jobs, all finished." in text
     assert f"#/compare-runs?runs=%5B{listed}%5D&experiments=%5B%221%22%5D&" in text
-    store = f"--backend-store-uri 'sqlite:///{app}/mlruns/mlflow.db'"
-    assert f"-m mlflow ui --workers 1 {store}" in text
+    store = f"--backend-store-uri sqlite:///{app}/mlruns/mlflow.db"
+    assert f"-m mlflow ui --host 127.0.0.1 --workers 1 {store}" in text
 
 
 def test_a_store_that_cannot_be_made_stops_the_sweep_before_its_jobs(app: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tersely.sweep.result import JobResult, final_rewards, read_result, read_results
+from tersely.sweep.result import REFUSED, JobResult, final_rewards, read_result, read_results
 from tersely.tracking import NoTracking
 
 
@@ -61,3 +61,23 @@ def test_short_stages_do_not_mix_in_the_final_reward(tmp_path: Path) -> None:
         for step in (3, 4):
             run.metrics({"reward/mean": 0.6, "reward/rouge": 0.6}, step)
     assert {"reward/mean": 0.6, "reward/rouge": 0.6} == final_rewards(tmp_path)
+
+
+def test_a_result_that_was_cut_short_counts_as_missing(tmp_path: Path) -> None:
+    """The report is on the others."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        JobResult("FINISHED", reward=name).write(tmp_path / name)
+    (tmp_path / "a" / "result.json").write_text('{"status": "FIN')
+    assert read_result(tmp_path / "a") is None
+    assert ["b"] == [result.reward for result in read_results(tmp_path)]
+
+
+def test_a_job_that_was_refused_counts_as_that(tmp_path: Path) -> None:
+    """What the run has left whose folder it is stays beside it."""
+    (tmp_path / "a").mkdir()
+    JobResult("FINISHED").write(tmp_path / "a")
+    JobResult("FAILED", error="another").write(tmp_path / "a", REFUSED)
+    assert ["FAILED"] == [result.status for result in read_results(tmp_path)]
+    found = read_result(tmp_path / "a")
+    assert found is not None and found.finished

@@ -111,17 +111,104 @@ def test_a_new_run_begins_with_an_empty_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "params.json").exists()
 
 
-def test_a_run_that_goes_on_keeps_the_way_to_its_checkpoint(tmp_path: Path) -> None:
-    """From step 3 on the earlier attempt is dropped, its torn last line too."""
+def test_a_run_that_goes_on_writes_no_step_twice(tmp_path: Path) -> None:
+    """Steps 0 to 4 are kept but for the torn last line; 3 and 4 are given again and not written,
+    a new metric of step 4 is, and step 5."""
     with NoTracking().build(tmp_path, "a") as run:
         for step in range(5):
             run.metrics({"reward/mean": float(step)}, step=step)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2, "rew')
-    with NoTracking().build(tmp_path, "a", first_step=3) as run:
-        run.metrics({"reward/mean": 30.0}, step=3)
-    kept = [(line["step"], line["reward/mean"]) for line in read_metrics(tmp_path)]
-    assert [(0, 0.0), (1, 1.0), (2, 2.0), (3, 30.0)] == kept
+    with NoTracking().build(tmp_path, "a", goes_on=True) as run:
+        for step in (3, 4, 5):
+            run.metrics({"reward/mean": 10.0 * step}, step=step)
+        run.metrics({"reward/mean": 40.0, "policy/entropy": 2.0}, step=4)
+    kept = [
+        (line["step"], key, line[key])
+        for line in read_metrics(tmp_path)
+        for key in line
+        if "/" in key
+    ]
+    reward = [(step, "reward/mean", float(step)) for step in range(5)]
+    assert [*reward, (5, "reward/mean", 50.0), (4, "policy/entropy", 2.0)] == kept
+
+
+def test_of_step_0_only_what_has_changed_is_written_again(tmp_path: Path) -> None:
+    """Results: the same one stays, not a number too, and another one takes its place."""
+    found = {"test/after/rouge_l": 0.5, "test/after/judge/missing": 3.0, "loss/total": math.nan}
+    with NoTracking().build(tmp_path, "a") as run:
+        run.metrics(found, step=0)
+    for _ in range(2):
+        with NoTracking().build(tmp_path, "a", goes_on=True) as run:
+            run.metrics({**found, "test/after/judge/missing": 0.0}, step=0)
+    first, second = read_metrics(tmp_path)
+    assert 3.0 == first["test/after/judge/missing"]
+    assert {"step", "milliseconds", "test/after/judge/missing"} == set(second)
+    assert 0.0 == second["test/after/judge/missing"]
+
+
+def test_a_clock_that_is_set_back_makes_no_point_older(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within an attempt and between two."""
+    for hour in (3, 2, 1):
+        with NoTracking().build(tmp_path, "a", goes_on=True) as run:
+            monkeypatch.setattr("time.time_ns", lambda hour=hour: hour * 3600 * 10**9)
+            run.metrics({"reward/mean": 1.0}, step=hour)
+    assert [10_800_000, 10_800_001, 10_800_002] == [
+        line["milliseconds"] for line in read_metrics(tmp_path)
+    ]
+
+
+def test_tags_and_parameters_come_back_but_for_the_end(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="broken"),
+        NoTracking().build(tmp_path, "a", {"sweep": "s"}) as run,
+    ):
+        run.params({"seed": 3})
+        run.tags({"data": "abc"})
+        raise ValueError("broken")
+    with NoTracking().build(tmp_path, "a", goes_on=True) as run:
+        run.params({"beta": 0.1})
+    assert {"seed": 3, "beta": 0.1} == read_json(tmp_path / "params.json")
+    assert {"name": "a", "status": "FINISHED", "sweep": "s", "data": "abc"} == read_json(
+        tmp_path / "tags.json"
+    )
+
+
+def test_what_a_crash_has_broken_is_said_and_counts_as_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Tags and parameters cut short, a line of zeros among the metrics."""
+    for name in ("tags.json", "params.json"):
+        (tmp_path / name).write_text('{"seed": ')
+    line = '{"step": 1, "milliseconds": 5, "reward/mean": 1.0}\n'
+    (tmp_path / "metrics.jsonl").write_text("\0\0\n" + line)
+    with NoTracking().build(tmp_path, "a", goes_on=True):
+        pass
+    assert [1.0] == [each["reward/mean"] for each in read_metrics(tmp_path)]
+    assert {"name": "a", "status": "FINISHED"} == read_json(tmp_path / "tags.json")
+    for words in ("tags.json cannot be read", "params.json cannot be read", "1 lines of"):
+        assert words in caplog.text
+
+
+def test_a_full_disk_is_a_paragraph_and_hides_no_other_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a folder stands where the tags should go. What failed first goes on."""
+    run = NoTracking().build(tmp_path, "a")
+    with pytest.raises(TrackingError, match="make room"), run:
+        (tmp_path / "tags.json").unlink()
+        (tmp_path / "tags.json").mkdir()
+        run.tags({"a": "b"})
+    with (
+        pytest.raises(ValueError, match="first") as caught,
+        NoTracking().build(tmp_path / "b", "b"),
+    ):
+        (tmp_path / "b" / "tags.json").unlink()
+        (tmp_path / "b" / "tags.json").mkdir()
+        raise ValueError("first")
+    assert "cannot be written" in caught.value.__notes__[0]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

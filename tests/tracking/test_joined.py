@@ -175,3 +175,25 @@ def test_a_line_that_a_crash_cut_short_is_dropped_before_more_is_added(tmp_path:
     with NoTracking().join(NoTracking().find(str(folder)), folder) as run:
         run.metrics({"eval/test/plain/rouge_l": 0.25}, step=0)
     assert [0.5, 0.25] == [list(line.values())[-1] for line in read_metrics(folder)]
+
+
+def test_the_same_evaluation_again_adds_no_point_and_no_table(
+    tracking: MlflowTracking, tmp_path: Path
+) -> None:
+    """The first was killed before the store had its points: they are there after the second."""
+    folder = tmp_path / "run"
+    run_id = leave_run(tracking, folder)
+    assert run_id is not None
+    files = NoTracking().join(tracking.find(str(folder)), folder)
+    with files as run:
+        run.metrics({"eval/test/plain/rouge_l": 0.25}, step=0)
+    for _ in range(2):
+        with tracking.join(tracking.find(str(folder)), folder) as run:
+            run.metrics({"eval/test/plain/rouge_l": 0.25}, step=0)
+            run.table("eval/test/plain/summaries", [{"id": "a"}])
+    client = prepare_store(tracking).client
+    assert 1 == len(client.get_metric_history(run_id, "eval/test/plain/rouge_l"))
+    assert 2 == len(read_metrics(folder))
+    assert ["tables/summaries_after.json", "tables/eval/test/plain/summaries.json"] == tables(
+        tracking, run_id
+    )

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tersely.errors import TrackingError
-from tersely.tracking import MlflowTracking
+from tersely.tracking import MlflowTracking, NoTracking
+from tersely.tracking.attempts import of_this_place
 from tersely.tracking.folder_run import read_metrics
 from tersely.tracking.store import prepare_store, store_uri
 
@@ -216,16 +217,90 @@ def test_a_dead_store_does_not_hide_why_the_run_failed(
     assert "the MLflow store did not take 1 metric points" in note
 
 
-def test_a_run_that_goes_on_has_its_whole_curve(tracking: MlflowTracking, tmp_path: Path) -> None:
-    """The new run in the store begins with the steps up to the checkpoint."""
-    with tracking.build(tmp_path / "run", "a") as first:
+def test_a_run_that_goes_on_is_one_run(tracking: MlflowTracking, tmp_path: Path) -> None:
+    """The second attempt has the first one's id, every step once, both tables, no error tag, and
+    is FINISHED. What was not a number or not finite comes back as it was."""
+    odd = {"loss/total": math.nan, "loss/ratio_mean": math.inf}
+    with (
+        pytest.raises(ValueError, match="broken"),
+        tracking.build(tmp_path / "run", "a", {"sweep": "s"}) as first,
+    ):
+        first.params({"seed": 3})
+        first.table("before", [{"id": "a"}])
+        first.metrics(odd, step=1)
         for step in range(4):
             first.metrics({"reward/mean": float(step)}, step)
-    with tracking.build(tmp_path / "run", "a", first_step=2) as second:
-        second.metrics({"reward/mean": 20.0}, step=2)
-    assert first.run_id != second.run_id
-    expected = [(0, 0.0), (1, 1.0), (2, 20.0)]
+        raise ValueError("broken")
+    with tracking.build(tmp_path / "run", "a", goes_on=True) as second:
+        assert "RUNNING" == stored(tracking, second.run_id).info.status
+        assert "error" not in stored(tracking, second.run_id).data.tags
+        second.params({"seed": 3, "beta": 0.1})
+        second.table("after", [{"id": "a"}])
+        second.metrics(odd, step=1)
+        for step in (2, 3, 4):
+            second.metrics({"reward/mean": 10.0 * step}, step=step)
+    assert first.run_id == second.run_id
+    expected = [(0, 0.0), (1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0)]
     assert expected == history(tracking, second.run_id, "reward/mean")
+    for key in odd:
+        assert 1 == len(history(tracking, second.run_id, key))
+    found = stored(tracking, second.run_id)
+    assert ("FINISHED", "s") == (found.info.status, found.data.tags["sweep"])
+    assert {"seed": "3", "beta": "0.1"} == found.data.params
+    marks = json.loads(found.data.tags["mlflow.loggedArtifacts"])
+    assert ["tables/before.json", "tables/after.json"] == [mark["path"] for mark in marks]
+
+
+@pytest.mark.parametrize("loss", ["deleted", "broken", "no store"])
+def test_a_run_that_is_gone_from_the_store_begins_there_with_all_that_the_folder_has(
+    loss: str, tracking: MlflowTracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Deleted by hand, its id unreadable, or never in a store."""
+    before = NoTracking() if loss == "no store" else tracking
+    with before.build(tmp_path / "run", "a", {"sweep": "s"}) as first:
+        first.params({"seed": 3})
+        first.tags({"data": "abc"})
+        first.metrics({"reward/mean": 0.5}, step=1)
+        first.table("summaries", [{"id": "a"}])
+    if loss == "deleted":
+        assert first.run_id is not None
+        prepare_store(tracking).client.delete_run(first.run_id)
+    elif loss == "broken":
+        (tmp_path / "run" / "mlflow.json").write_text('{"run_')
+    with tracking.build(tmp_path / "run", "a", goes_on=True) as second:
+        second.metrics({"reward/mean": 0.75}, step=2)
+    assert first.run_id != second.run_id
+    said = {"deleted": "not in this MLflow store any more", "broken": "counts as missing"}
+    assert said.get(loss, "") in caplog.text
+    found = stored(tracking, second.run_id)
+    assert [(1, 0.5), (2, 0.75)] == history(tracking, second.run_id, "reward/mean")
+    assert ("3", "abc") == (found.data.params["seed"], found.data.tags["data"])
+    artifacts = Path(found.info.artifact_uri.removeprefix("file://"))
+    assert (artifacts / "tables" / "summaries.json").is_file()
+
+
+def test_the_runs_id_is_on_the_disk_before_anything_is_measured(
+    tracking: MlflowTracking, tmp_path: Path
+) -> None:
+    with tracking.build(tmp_path / "run", "a") as run:
+        kept = json.loads((tmp_path / "run" / "mlflow.json").read_text())
+        assert {"run_id": run.run_id} == kept
+
+
+def test_an_attempt_that_was_killed_before_it_kept_its_id_is_marked(
+    tracking: MlflowTracking, tmp_path: Path
+) -> None:
+    """It is known by its folder and its machine; another folder's run is left alone."""
+    store = prepare_store(tracking)
+    here = of_this_place(tmp_path / "run")
+    orphan, other, elsewhere = (
+        store.client.create_run(store.experiment_id, tags=tags).info.run_id
+        for tags in (here, of_this_place(tmp_path / "b"), {**here, "machine": "another"})
+    )
+    with tracking.build(tmp_path / "run", "a", here, goes_on=True) as run:
+        assert run.run_id not in (orphan, other, elsewhere)
+        statuses = [stored(tracking, each).info.status for each in (orphan, other, elsewhere)]
+        assert ["KILLED", "RUNNING", "RUNNING"] == statuses
 
 
 def test_a_run_folder_that_cannot_be_written_leaves_no_run(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from tersely.tracking import outbox as module
 from tersely.tracking.outbox import BATCH, Outbox, Point, brief
 
 
@@ -91,3 +92,84 @@ def test_the_reason_is_one_line() -> None:
     )
     assert "(sqlite3.OperationalError) database is locked" == brief(OSError(said))
     assert "TimeoutError" == brief(TimeoutError())
+
+
+def test_what_waits_for_hours_is_bounded_in_memory_and_arrives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten points fit and 25 come while the store is away: 15 are left to the file. When it is back
+    the ten arrive, then the file's 25, then those that came since."""
+    monkeypatch.setattr(module, "MOST", 10)
+    file: list[Point] = []
+    arrived: list[Point] = []
+    away = threading.Event()
+    away.set()
+
+    def send(batch: Sequence[Point]) -> None:
+        if away.is_set():
+            raise OSError("no route to host")
+        arrived.extend(batch)
+
+    outbox = Outbox(send, seconds=60, kept=lambda: list(file))
+    for point in points(25):
+        file.append(point)
+        outbox.add_points([point])
+    assert points(10) == outbox._points
+    assert 15 == outbox._left_out
+    away.clear()
+    outbox._flush()
+    assert points(10) + points(25) == arrived
+    outbox.add_points([Point("late", 0.0, 26, 0)])
+    assert outbox.close() is None
+    assert ["late"] == [point.key for point in arrived[35:]]
+
+
+def test_points_that_are_read_again_are_not_forgotten_by_a_second_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two fit, of five; the store dies again while the file's are sent: 3 are still counted."""
+    monkeypatch.setattr(module, "MOST", 2)
+    calls: list[Sequence[Point]] = []
+
+    def send(batch: Sequence[Point]) -> None:
+        calls.append(batch)
+        if len(calls) > 1:
+            raise OSError("disk full")
+
+    outbox = Outbox(send, seconds=60, kept=lambda: points(5))
+    outbox.add_points(points(5))
+    assert "3 metric points (disk full)" == outbox.close()
+
+
+def test_an_older_tag_does_not_overwrite_a_newer_one() -> None:
+    """The first write fails once. The second of that name waits for it; another name does not."""
+    done: list[str] = []
+    refusals = iter([True])
+
+    def first() -> None:
+        if next(refusals, False):
+            raise OSError("locked")
+        done.append("old")
+
+    outbox = Outbox(lambda batch: None, seconds=60)
+    outbox.add("tags", first)
+    outbox.add("tags", lambda: done.append("new"))
+    outbox.add("a table", lambda: done.append("table"))
+    outbox._flush()
+    assert ["table"] == done
+    assert outbox.close() is None
+    assert ["table", "old", "new"] == done
+
+
+def test_a_bad_tag_does_not_hold_up_the_good_ones_for_ever() -> None:
+    """At the end nothing can be overtaken any more, so what can be written is."""
+    done: list[str] = []
+
+    def fail() -> None:
+        raise ValueError("too long")
+
+    outbox = Outbox(lambda batch: None, seconds=60)
+    outbox.add("tags", fail)
+    outbox.add("tags", lambda: done.append("good"))
+    assert "tags (too long)" == outbox.close()
+    assert ["good"] == done

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tersely.errors import TrackingError
+from tersely.errors import ConfigError, TrackingError
 from tersely.tracking import MlflowTracking, NoTracking
 from tersely.tracking.store import compare_url, prepare_store, run_url, store_uri, ui_address
+from tersely.tracking.stored_runs import RunStore
 
 PREPARE = """
 import sys
 from tersely.tracking import MlflowTracking
+from tersely.tracking.stored_runs import RunStore
 from tersely.tracking.store import prepare_store
 print(prepare_store(MlflowTracking(folder=sys.argv[1])).experiment_id)
 """
@@ -117,9 +119,49 @@ def test_the_ui_command_is_the_lean_one(tmp_path: Path) -> None:
     """This Python, one worker, no job runner, the store's own address."""
     assert (
         "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "
-        f"{shlex.quote(sys.executable)} -m mlflow ui --workers 1 "
-        f"--backend-store-uri 'sqlite:///{tmp_path}/mlflow.db'"
+        f"{shlex.quote(sys.executable)} -m mlflow ui --host 127.0.0.1 --workers 1 "
+        f"--backend-store-uri sqlite:///{tmp_path}/mlflow.db"
     ) == MlflowTracking(folder=str(tmp_path)).ui_command()
+
+
+def test_the_ui_command_is_one_command_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    """A shell takes the address as one word, and runs nothing that is in it."""
+    folder = tmp_path / "it's; touch $(here)"
+    said = MlflowTracking(folder=str(folder)).ui_command()
+    assert said is not None
+    assert f"sqlite:///{folder}/mlflow.db" == shlex.split(said)[-1]
+
+
+@pytest.mark.parametrize("name", ["a?b", "a#b", "a%20b", "x?mode=ro"])
+def test_a_path_that_an_address_cannot_carry_is_named(tmp_path: Path, name: str) -> None:
+    """`a?b/mlflow.db` would be the database `a`; nothing is made."""
+    folder = tmp_path / name / "mlruns"
+    for tracking in (
+        MlflowTracking(folder=str(folder)),
+        MlflowTracking(store=f"sqlite:///{folder}/mlflow.db", folder=str(tmp_path / "other")),
+    ):
+        with pytest.raises(TrackingError, match="which its address cannot carry"):
+            tracking.prepare()
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["späß 雪", "it's", 'a"b', "a\nb", "a:b@c;d", "-rf $HOME `x`"])
+def test_an_odd_name_of_a_folder_is_a_name(template: Path, tmp_path: Path, name: str) -> None:
+    """The run, its artifact and its sweep are found again by the folder's name."""
+    folder = tmp_path / name / "mlruns"
+    folder.mkdir(parents=True)
+    shutil.copyfile(template, folder / "mlflow.db")
+    tracking = MlflowTracking(folder=str(folder))
+    (tmp_path / "note.txt").write_text("kept")
+    with tracking.build(tmp_path / name / "run", "a", {"sweep": name}) as run:
+        run.artifact(tmp_path / "note.txt")
+        run.metrics({"reward/mean": 1.0}, 1)
+    kept = list((folder / "artifacts").glob("*/artifacts/note.txt"))
+    assert ["kept"] == [file.read_text() for file in kept]
+    (found,) = RunStore(tracking).sweep(name)
+    assert run.run_id == found.run_id
+    assert [] == RunStore(tracking).sweep(f"{name} ")
+    assert {name, "note.txt"} == {each.name for each in tmp_path.iterdir()}
 
 
 def test_a_tracking_server_is_its_own_ui() -> None:
@@ -143,3 +185,13 @@ def test_the_run_url() -> None:
     assert "http://h/#/experiments/7/runs/a1?workflowType=machine_learning" == run_url(
         "http://h", "7", "a1"
     )
+
+
+@pytest.mark.parametrize("store", ["http://me:sesame@box:5000", "https://box/?token=sesame"])
+def test_a_secret_in_an_address_is_refused_and_not_repeated(store: str, tmp_path: Path) -> None:
+    """It would stand in config.yaml, in messages and in links."""
+    tracking = MlflowTracking(store=store, folder=str(tmp_path / "mlruns"))
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_PASSWORD") as raised:
+        tracking.prepare()
+    assert "sesame" not in str(raised.value)
+    assert [] == list(tmp_path.iterdir())

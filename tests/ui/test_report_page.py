@@ -1,9 +1,11 @@
 """`report.html` in a browser: what a person looks for is there, and works."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import NASTY as HOSTILE
 from written_runs import row, write_run
 
 from tersely.analysis.config import ReportConfig
@@ -118,3 +120,48 @@ def test_a_post_is_text_whatever_is_in_it(opened: Any, address: str) -> None:
     assert NASTY == page.locator("#summaries td.text").first.inner_text()
     assert "Sweep night" == page.title()
     assert 0 == page.locator("b").count()
+
+
+SHORT = (
+    "<script>taken=1</script>",
+    "<img src=x onerror=taken=2>",
+    "<svg onload=taken=3>",
+    "\"><b onclick='taken=4'>",
+)
+"""Names, which stand in pictures too."""
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A report in which every text that comes from elsewhere wants to run: posts, references,
+    summaries, ids, names of rewards, models, runs and of the sweep, and why a run failed."""
+    sweep = tmp_path_factory.mktemp("ui") / "multirun" / SHORT[2]
+    scores = [score + 0.1 for score in BASE]
+    write_run(sweep / "a", BASE, reward="length", before=BASE, model=SHORT[1])
+    write_run(sweep / "b", scores, reward=SHORT[0], model=SHORT[1])
+    write_run(sweep / "c", scores, reward=SHORT[2], strategy=SHORT[3], model=SHORT[1])
+    write_run(sweep / "d", [], reward=SHORT[1], error=RuntimeError(HOSTILE[0]))
+    for table in sweep.glob("*/tables/summaries_*.jsonl"):
+        rows = [json.loads(line) for line in table.read_text().splitlines()]
+        texts = ("id", "post", "reference", "summary")
+        changed = [r | dict.fromkeys(texts, HOSTILE[place]) for place, r in enumerate(rows)]
+        table.write_text("".join(json.dumps(each) + "\n" for each in changed))
+    config = ReportConfig(sweep=sweep.name, folder=str(sweep.parent), tracking=NoTracking())
+    return (make_report(config) / "report.html").as_uri()
+
+
+def test_nothing_runs_whatever_wants_to(opened: Any, hostile: str) -> None:
+    """Neither at first nor after every post was shown and every table sorted; all of it is text."""
+    page = opened(hostile)
+    assert HOSTILE[0] in page.locator("#side-by-side").inner_text()
+    for place in range(len(HOSTILE)):
+        page.locator("#post-choice").select_option(index=place)
+        assert page.locator("#post-text").inner_text() in HOSTILE
+        assert page.locator("#summaries td.text").first.inner_text() in HOSTILE
+    for button in page.locator("table.sortable th button").all():
+        button.click()
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.taken") is None
+    assert "taken=1" in page.locator("#scores").inner_text()
+    assert 0 == page.locator("img, iframe, b, script[src], [onload], [onerror]").count()
+    assert SHORT[2] in page.title()

@@ -7,9 +7,13 @@ from typing import Any
 
 from tersely.analysis.results import Results, before_label
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a cell begins with that a spreadsheet computes (OWASP, "CSV Injection")."""
+
 
 def write_csv(results: Results, file: Path) -> None:
-    """One row a summary, texts as they are: what a policy wrote may look like a formula."""
+    """One row a summary. A text that a spreadsheet would compute stands behind an apostrophe; as
+    they are, texts are in the runs' own tables."""
     names = ["id", "configuration", "seed", "length", "stopped", "measure", *results.columns]
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, [*names, "summary", "reference", "post"])
@@ -18,16 +22,21 @@ def write_csv(results: Results, file: Path) -> None:
             scores = {column: row.get(column) for column in results.columns}
             writer.writerow(
                 {
-                    "id": row["id"],
-                    "configuration": configuration,
+                    "id": as_text(row["id"]),
+                    "configuration": as_text(configuration),
                     "seed": seed,
                     "length": row["length"],
                     "stopped": row.get("stopped"),
                     "measure": results.measure.of(row),
                     **scores,
-                    **{name: row.get(name) for name in ("summary", "reference", "post")},
+                    **{name: as_text(row.get(name)) for name in ("summary", "reference", "post")},
                 }
             )
+
+
+def as_text(value: object) -> object:
+    """`value`, and what looks like a formula as a spreadsheet's own mark of a text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def every_summary(results: Results) -> Iterator[tuple[str, int, str, dict[str, Any]]]:

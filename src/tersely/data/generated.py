@@ -14,6 +14,9 @@ from tersely.seeds import derive
 
 CORPUS_SEED = 20
 
+LARGEST_SPLIT = 1_000_000
+"""Examples; of two hundred million sets of facts, so that a new one is soon found."""
+
 _SPLITS = ("test", "validation", "train")
 """In the order of their making: a longer training split leaves the other two as they are."""
 
@@ -36,10 +39,11 @@ class GeneratedConfig(DataConfig):
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
             size = getattr(self, name)
-            if size < 1:
+            if not 1 <= size <= LARGEST_SPLIT:
                 raise ConfigError(
                     f"data.{name} must be at least 1, got {size}: every split is used in a run; "
-                    f"set data.{name} to the number of examples wanted, for instance 200"
+                    f"set data.{name} to the number of examples wanted, for instance 200 (the most "
+                    f"is {LARGEST_SPLIT})"
                 )
 
     def build(self) -> Splits:

@@ -33,6 +33,14 @@ class PromptConfig:
     needs about twice as many for real posts."""
 
     def __post_init__(self) -> None:
+        try:
+            self.system.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                "prompt.system has half a character (a lone surrogate), which no tokenizer can "
+                f"read: {self.system[error.start : error.start + 1]!a} at place "
+                f"{error.start}; write it in whole characters"
+            ) from error
         if self.max_tokens < SHORTEST_LIMIT:
             raise ConfigError(
                 f"prompt.max_tokens must be at least {SHORTEST_LIMIT}, got {self.max_tokens}: a "

@@ -15,6 +15,7 @@ from typing import Any
 from tersely.data.rows import check_rows, usable_examples
 from tersely.data.splits import DataConfig, Splits
 from tersely.errors import ConfigError, DataError
+from tersely.paths import typed_path
 from tersely.records import Example
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class SmolTldrConfig(DataConfig):
         with _quiet_datasets():
             if self.path is None:
                 return _to_splits(_from_hub(), REPOSITORY)
-            folder = Path(self.path).expanduser()
+            folder = typed_path(self.path, "data.path")
             return _to_splits(_from_folder(folder), str(folder))
 
 
@@ -80,7 +81,7 @@ def _from_folder(folder: Path) -> dict[str, list[object]]:
             return _rows(datasets.load_from_disk(str(folder)))
         # Streamed, so that no second copy stays in the cache of `datasets`.
         return _rows(datasets.load_dataset(str(folder), streaming=True))
-    except _source_errors() as error:
+    except Exception as error:  # of nearly any kind, for metadata that is not as expected
         raise DataError(
             f"data.path={folder} cannot be read: {_first_line(error)}; {_WAYS_ON}"
         ) from error
@@ -93,7 +94,7 @@ def _from_hub() -> dict[str, list[object]]:
         return _from_cache()
     try:
         return _rows(datasets.load_dataset(REPOSITORY))
-    except _source_errors() as error:
+    except Exception as error:
         raise DataError(
             f"{REPOSITORY} could not be fetched from the Hugging Face Hub: {_first_line(error)}; "
             f"{_WAYS_ON}"
@@ -108,11 +109,11 @@ def _from_cache() -> dict[str, list[object]]:
     try:
         with _offline():
             rows = _rows(datasets.load_dataset(REPOSITORY))
-    except _source_errors():
+    except Exception:
         try:
             snapshot = snapshot_download(REPOSITORY, repo_type="dataset", local_files_only=True)
             rows = _rows(datasets.load_dataset(snapshot, streaming=True))
-        except _source_errors() as error:
+        except Exception as error:
             raise DataError(
                 f"the Hugging Face Hub does not answer and {REPOSITORY} is not in its cache on "
                 f"this machine; {_WAYS_ON}"
@@ -171,13 +172,5 @@ def _offline() -> Iterator[None]:
         config.HF_HUB_OFFLINE = before
 
 
-def _source_errors() -> tuple[type[Exception], ...]:
-    """What `datasets` and the hub client raise for data that is not there or not sound."""
-    import httpx
-    from datasets.exceptions import DatasetsError
-
-    return (OSError, ValueError, RuntimeError, httpx.HTTPError, DatasetsError)
-
-
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    return str(error).partition("\n")[0] or type(error).__name__

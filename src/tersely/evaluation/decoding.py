@@ -22,17 +22,19 @@ class DecodingConfig:
     """Summaries of each post; more than one has to be sampled."""
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 2:
-            raise ConfigError(f"decoding.max_tokens must be at least 2, got {self.max_tokens}")
-        if not 0 <= self.temperature < float("inf"):
+        if not (self.temperature == 0 or 0.01 <= self.temperature <= 100):
             raise ConfigError(
                 f"decoding.temperature must be 0 or more, got {self.temperature}; 0 is greedy, 1 "
-                "samples from the policy as it is"
+                "samples from the policy as it is, and 0.01 to 100 can be computed"
             )
-        if not 0 < self.top_p <= 1:
+        if not 1e-6 <= self.top_p <= 1:
             raise ConfigError(f"decoding.top_p must lie in (0, 1], got {self.top_p}; 1 keeps all")
-        if self.samples < 1:
-            raise ConfigError(f"decoding.samples must be at least 1, got {self.samples}")
+        for name, least, most in (("samples", 1, 10_000), ("max_tokens", 2, 1_000_000)):
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError(
+                    f"decoding.{name} must be at least {least}, got {getattr(self, name)}; the "
+                    f"most that it takes is {most}"
+                )
         if self.greedy and (self.samples > 1 or self.top_p < 1):
             raise ConfigError(
                 f"decoding.samples={self.samples} and decoding.top_p={self.top_p:g} ask for "

@@ -1,10 +1,12 @@
 """Scores of summaries: lexical overlap with the references, lengths, and facts where known."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
 from tersely.data.facts import coverage, faithfulness
+from tersely.errors import TrainingDiverged
 from tersely.evaluation.lengths import length_metrics
 from tersely.evaluation.summaries import Summary
 from tersely.rewards.quality import Metric, best
@@ -56,9 +58,19 @@ def _score(summary: Summary, metrics: Mapping[str, Metric]) -> SummaryScores:
         "fact_coverage": coverage,
         "fact_faithfulness": faithfulness,
     }
+    overlap = {
+        name: best(metric, summary.text, example.references) for name, metric in metrics.items()
+    }
+    for name, score in overlap.items():
+        if not math.isfinite(score):
+            raise TrainingDiverged(
+                f"{name} gave {score} for the summary of example {example.id!r}; a score must be a "
+                "finite number, or every mean over it is none. Score that summary by itself to "
+                "find the cause"
+            )
     return SummaryScores(
         summary,
-        {name: best(metric, summary.text, example.references) for name, metric in metrics.items()},
+        overlap,
         {
             name: metric(summary.text, example.facts)
             for name, metric in (fact_metrics if example.facts else {}).items()
@@ -67,10 +79,13 @@ def _score(summary: Summary, metrics: Mapping[str, Metric]) -> SummaryScores:
 
 
 def means(scores: Sequence[SummaryScores], target: int) -> dict[str, float]:
-    """Means over summaries of every score, length statistics, and the share that stopped."""
-    names = [*scores[0].overlap, *scores[0].facts]
+    """Means over summaries of every score, length statistics, and the share that stopped. Where
+    some summaries lack a score (facts are known of part of the posts), its mean is that of the
+    others."""
+    rows = [{**each.overlap, **each.facts} for each in scores]
+    names = dict.fromkeys(name for row in rows for name in row)
     return {
-        **{name: fmean({**each.overlap, **each.facts}[name] for each in scores) for name in names},
+        **{name: fmean(row[name] for row in rows if name in row) for name in names},
         **length_metrics([each.summary.length for each in scores], target),
         "stopped_share": fmean(each.summary.stopped for each in scores),
     }

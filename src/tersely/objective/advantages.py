@@ -7,6 +7,8 @@ from statistics import mean, pstdev
 
 from tersely.errors import ConfigError
 
+SMALLEST_EPSILON, LARGEST_EPSILON = 1e-12, 1e3
+
 Advantage = Callable[[Sequence[float]], list[float]]
 """Rewards `[G]` of one group in, advantages `[G]` out."""
 
@@ -25,13 +27,14 @@ class ZScoreConfig(AdvantageConfig):
     """`advantage=zscore`: rewards standardised in their group, as GRPO does."""
 
     epsilon: float = 1e-6
-    """Smallest standard deviation that is divided by; above 0."""
+    """Smallest standard deviation that is divided by; above 0, at most `LARGEST_EPSILON`."""
 
     def __post_init__(self) -> None:
-        if not self.epsilon > 0:
+        if not SMALLEST_EPSILON <= self.epsilon <= LARGEST_EPSILON:
             raise ConfigError(
                 f"advantage.epsilon must be above 0, got {self.epsilon}: a group of equal "
-                "rewards would divide by zero; 1e-6 is usual"
+                "rewards would divide by zero, and above "
+                f"{LARGEST_EPSILON:g} no advantage is left; 1e-6 is usual"
             )
 
     def build(self) -> Advantage:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tersely.objective.losses import Loss
 
 
+LARGEST_BETA = 1e3
+
+
 @dataclass
 class LossConfig:
     """What every loss has."""
@@ -31,9 +34,10 @@ class LossConfig:
             raise ConfigError(f"loss.clip_low must lie in (0, 1), got {self.clip_low}; usual: 0.2")
         if not 0 < self.clip_high < float("inf"):
             raise ConfigError(f"loss.clip_high must be above 0, got {self.clip_high}; usual: 0.2")
-        if not 0 <= self.beta < float("inf"):
+        if not 0 <= self.beta <= LARGEST_BETA:
             raise ConfigError(
-                f"loss.beta must be 0 or more, got {self.beta}: a negative weight would drive "
+                f"loss.beta must be 0 or more, got {self.beta}: beside a weight above "
+                f"{LARGEST_BETA:g} no reward counts, and a negative weight would drive "
                 "the policy away from its reference; the study uses 1e-4"
             )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tersely.errors import ConfigError, ModelError
+from tersely.paths import typed_path
 from tersely.policy.tuning import FullConfig, TuningConfig
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 TINY = Path(__file__).parent / "tiny"
 """The embedded checkpoint; `policy/warm_start.py` makes it."""
+
+MOST_IDS = 1 << 31
+"""What an id of MLX can be."""
 
 LOADED = {".json", ".safetensors", ".jinja", ".txt", ".model"}
 """Files of a checkpoint that weights, tokenizer and configuration are read from."""
@@ -62,7 +66,7 @@ class LocalModelConfig(ModelConfig):
 
     def folder(self) -> Path:
         """`path`, if it is a checkpoint."""
-        folder = Path(self.path).expanduser()
+        folder = typed_path(self.path, "model.path")
         if not (folder / "config.json").is_file():
             raise ModelError(
                 f"model.path={self.path} is not a checkpoint: there is no "
@@ -86,7 +90,8 @@ class HubModelConfig(ModelConfig):
         try:
             return Path(snapshot_download(self.repo, allow_patterns=patterns))
         except Exception as error:  # the hub client raises many kinds, all of them "not reached"
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            said = str(error).strip().partition("\n")[0]
+            reason = f"{type(error).__name__}: {said}".rstrip(": ")
             raise ModelError(
                 f"{self.repo} is neither in the local Hub cache nor could it be fetched "
                 f"({reason}); connect this machine once, or copy the checkpoint here and set "
@@ -176,10 +181,18 @@ class Policy:
         merged: dict[str, Any] = twin.parameters()
         return merged
 
+    def vocabulary(self) -> int:
+        """Token ids that the model knows, from 0 on, as far as its configuration says so."""
+        text: Any = self.config.get("text_config")
+        for config in (self.config, text if isinstance(text, dict) else {}):
+            if type(known := config.get("vocab_size")) is int:
+                return known
+        return MOST_IDS
+
     def context_length(self) -> int | None:
         """Most tokens of prompt and completion together, where the checkpoint says so."""
         length = self.config.get("max_position_embeddings")
-        return length if isinstance(length, int) else None
+        return length if type(length) is int and length > 0 else None
 
 
 def load_policy(folder: Path) -> Policy:
@@ -190,18 +203,25 @@ def load_policy(folder: Path) -> Policy:
     import mlx.core as mx
 
     from tersely.policy.cpu_functions import use_cpu_functions
+    from tersely.policy.soundness import check_end_ids, check_files, check_output, check_weights
     from tersely.policy.tokenizer import load_tokenizer
 
+    check_files(folder)
     model, config = _load_model(folder, lazy=False)
     if config.get("quantization") or config.get("quantization_config"):
         raise ModelError(
             f"the checkpoint in {folder} is quantized, and quantized weights cannot be trained: "
             "an update would reach its norms and biases alone; take the bf16 or float32 original"
         )
+    check_weights(model, folder)
     use_cpu_functions(model)
     model.set_dtype(mx.float32)
     mx.eval(model.parameters())
-    tokenizer = load_tokenizer(folder, _end_ids(config))
+    # mlx-lm has put generation_config.json's in place of config.json's.
+    ends = check_end_ids(config.get("eos_token_id"), config.get("vocab_size"), folder)
+    tokenizer = load_tokenizer(folder, ends)
+    check_end_ids(sorted(tokenizer.end_of_turn_ids), config.get("vocab_size"), folder)
+    check_output(model, tokenizer.end_of_turn, folder)
     log.info("policy: %s, %s parameters", folder, f"{_count(model.parameters()):,}")
     return Policy(model, tokenizer, config, folder)
 
@@ -223,21 +243,14 @@ def _load_model(folder: Path, *, lazy: bool) -> "tuple[nn.Module, dict[str, Any]
 
     try:
         model, config = load_model(folder, lazy=lazy)
-    # RuntimeError is what MLX says of a damaged file, AttributeError of a config.json that is
-    # no object.
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        said = str(error).partition("\n")[0].rstrip(" :.")
+    # Code that a checkpoint brings along (`model_file`) is refused here: it is not asked for.
+    except Exception as error:  # mlx-lm and MLX raise nearly any kind for a wrong configuration
+        said = str(error).partition("\n")[0].rstrip(" :.") or type(error).__name__
         raise ModelError(
             f"mlx-lm cannot load the checkpoint in {folder}: {said}; it needs config.json of an "
             "architecture that mlx-lm knows and matching, complete model*.safetensors"
         ) from error
     return model, config
-
-
-def _end_ids(config: dict[str, Any]) -> frozenset[int]:
-    """Ids that end a turn; mlx-lm has put generation_config.json's in place of config.json's."""
-    end = config.get("eos_token_id")
-    return frozenset(end if isinstance(end, list) else [] if end is None else [end])
 
 
 def _count(parameters: dict[str, Any]) -> int:

@@ -19,6 +19,7 @@ os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 _PLAIN_WORD = "posttext"
+_NO_LIMIT = int(1e30)
 _PRIVATE_USE = range(0xF0000, 0xFFFFE)
 
 Messages = list[dict[str, str]]
@@ -43,6 +44,11 @@ class Tokenizer:
         self._control_ids = frozenset(self._control.values())
         self._control_pattern = re.compile("|".join(map(re.escape, self._control)) or r"(?!)")
         self._skeletons: dict[bool, list[int]] = {}
+        if _PLAIN_WORD not in self._render(_conversation("", _PLAIN_WORD)):
+            raise ModelError(
+                f"the chat template of {hf.name_or_path!r} leaves out what the user says, so no "
+                "prompt would have its post; take the template that the checkpoint was trained with"
+            )
         self.end_of_turn: int = self._find_end_of_turn()
         """Id that the chat template puts after an assistant's text."""
         own_eos = () if hf.eos_token_id is None else (hf.eos_token_id,)
@@ -92,7 +98,8 @@ class Tokenizer:
             rendered: str = self._hf.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=open_turn
             )
-        except TemplateError as error:
+        # A template that computes with what it is given can fail in any way that Python can.
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             roles = " then ".join(message["role"] for message in messages)
             raise ModelError(
                 f"the chat template of {self._hf.name_or_path!r} refuses {roles}: {error}; if it "
@@ -175,17 +182,26 @@ def load_tokenizer(source: str | Path, eos_ids: Iterable[int] = ()) -> Tokenizer
 
     local = Path(source).is_dir()
     try:
-        hf = AutoTokenizer.from_pretrained(str(source), local_files_only=local)
+        # Never code from a checkpoint; left open, transformers would ask at the keyboard.
+        hf = AutoTokenizer.from_pretrained(
+            str(source), local_files_only=local, trust_remote_code=False
+        )
     except Exception as error:  # the Rust backend raises plain Exception for a broken file
         where = "tokenizer.json" if local else "a folder of this name, or the Hub"
         raise ModelError(
-            f"no tokenizer could be loaded from {source}: {error}; check {where}"
+            f"no tokenizer could be loaded from {source}: {_one_line(error)}; check {where}"
         ) from error
     if not hf.encode("a", add_special_tokens=False):
         raise ModelError(
             f"the tokenizer in {source} encodes nothing; tokenizer.json is missing or empty there"
         )
+    # transformers warns of longer posts; they are left out, and counted, by prompt.max_tokens.
+    hf.model_max_length = _NO_LIMIT
     return Tokenizer(hf, eos_ids)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300].rstrip(" .:")
 
 
 def _conversation(system: str, post: str) -> Messages:

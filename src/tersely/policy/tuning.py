@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     import mlx.nn as nn
 
 
+HIGHEST_RANK = 4096
+
+
 @dataclass
 class TuningConfig:
     """Base of the Hydra group `tuning`."""
@@ -53,15 +56,16 @@ class LoraConfig(TuningConfig):
     """How many transformer layers get adapters, counted from the last; null is all of them."""
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
+        if not 1 <= self.rank <= HIGHEST_RANK:
             raise ConfigError(
                 f"tuning.rank must be at least 1, got {self.rank}: an adapter of rank 0 has "
-                "nothing to train; usual: 8 to 64"
+                f"nothing to train, and one above {HIGHEST_RANK} more than tuning=full; usual: 8 "
+                "to 64"
             )
-        if not 0 < self.scale < float("inf"):
+        if not 1e-6 <= self.scale <= 1e6:
             raise ConfigError(
                 f"tuning.scale must be a finite number above 0, got {self.scale}: it is what "
-                "adapters are multiplied by; mlx-lm takes 20"
+                "adapters are multiplied by, and 1e-06 to 1e+06 can be meant; mlx-lm takes 20"
             )
         if self.layers is not None and self.layers < 1:
             raise ConfigError(

@@ -36,7 +36,7 @@ class LengthConfig:
             raise ConfigError(
                 f"length.target must be at least 1, got {self.target}; the study uses 64"
             )
-        if self.floor is not None and not (math.isfinite(self.floor) and self.floor < 0):
+        if self.floor is not None and not -math.inf < self.floor < 0:
             raise ConfigError(
                 f"length.floor must be a finite number below 0, or null for no floor, got "
                 f"{self.floor}; -1 stops the score at twice the target"

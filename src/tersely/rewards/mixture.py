@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from tersely.errors import ConfigError, TrainingDiverged
 from tersely.records import Group, Scores
 
+LARGEST_REWARD = 1e30
+"""Advantages of larger ones would not be exact, and of those near 1e308 not even numbers."""
+
+WEIGHTS = (1e-6, 1e6)
+"""Least and greatest weight: beyond them a reward is lost in the rounding of the others."""
+
 
 def check_weight(key: str, weight: float) -> None:
-    """Raise `ConfigError` unless `weight` is a finite number above 0."""
-    if not (math.isfinite(weight) and weight > 0):
+    """Raise `ConfigError` unless `weight` is a finite number above 0 within `WEIGHTS`."""
+    least, most = WEIGHTS
+    if not least <= weight <= most:
         raise ConfigError(
-            f"{key} must be a finite number above 0, got {weight}; the study weighs every term 1. "
+            f"{key} must be a finite number above 0, got {weight}; from {least:g} to {most:g} can "
+            "be meant, the study weighs every term 1. "
             "To leave a term out, choose a reward without it"
         )
 
@@ -50,11 +58,19 @@ class Mixture:
         """
         terms = {term.name: _finite(term, group) for term in self.terms}
         weights = [term.weight for term in self.terms]
-        rewards = (
+        rewards = tuple(
             sum(weight * score for weight, score in zip(weights, scores, strict=True))
             for scores in zip(*terms.values(), strict=True)
         )
-        return Scores(terms=terms, reward=tuple(rewards))
+        for index, reward in enumerate(rewards):
+            if not abs(reward) <= LARGEST_REWARD:
+                given = ", ".join(f"{name} {scores[index]}" for name, scores in terms.items())
+                raise TrainingDiverged(
+                    f"The reward of rollout {index} of example {group.prompt.example.id!r} is "
+                    f"{reward} ({given}), above what can be compared within a group "
+                    f"({LARGEST_REWARD:g}); lower the weights of its terms, or correct the term"
+                )
+        return Scores(terms=terms, reward=rewards)
 
 
 def _finite(term: Term, group: Group) -> tuple[float, ...]:

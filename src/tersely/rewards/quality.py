@@ -1,5 +1,6 @@
 """What every quality reward shares: the best reference counts, an empty summary scores 0."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,13 @@ Metric = Callable[[str, str], float]
 
 
 def best(metric: Metric, summary: str, references: Sequence[str]) -> float:
-    """The highest score of `summary` over its references; 0 for a blank summary."""
+    """The highest score of `summary` over its references; 0 for a blank summary. A score that is
+    not finite is given back as it is, for the caller to name."""
     if not summary.strip():
         return 0.0
-    return max(metric(summary, reference) for reference in references)
+    scores = [metric(summary, reference) for reference in references]
+    # `max` would pass over a NaN, or not, by its place.
+    return next((score for score in scores if not math.isfinite(score)), max(scores))
 
 
 def quality_term(name: str, weight: float, metric: Metric) -> Term:

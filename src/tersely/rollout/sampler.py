@@ -13,6 +13,32 @@ if TYPE_CHECKING:
     from tersely.policy.load import Policy
 
 
+TEMPERATURES = (0.01, 100.0)
+"""Least and greatest: beyond them float32 has one token only, or all of them alike."""
+
+LEAST_TOP_P = 1e-6
+"""Below it float32 may keep no token at all."""
+
+MOST = {"group_size": 10_000, "max_tokens": 1_000_000}
+
+
+def check_temperature(key: str, temperature: float) -> None:
+    """Raise `ConfigError` unless one can sample at it."""
+    least, most = TEMPERATURES
+    if not least <= temperature <= most:
+        raise ConfigError(
+            f"{key} must be above 0, got {temperature}: below {least:g} all completions of a group "
+            f"are the same and nothing can be learned, above {most:g} they are noise; the study "
+            "uses 1"
+        )
+
+
+def check_top_p(key: str, top_p: float) -> None:
+    """Raise `ConfigError` unless it keeps a token and no more than all."""
+    if not LEAST_TOP_P <= top_p <= 1:
+        raise ConfigError(f"{key} must lie in (0, 1], got {top_p}; 1 keeps all")
+
+
 class Snapshot(NamedTuple):
     """Weights at one moment. Arrays are immutable, so holding a snapshot copies nothing."""
 
@@ -68,13 +94,14 @@ class RolloutConfig:
             )
         if self.max_tokens < 2:
             raise ConfigError(f"rollout.max_tokens must be at least 2, got {self.max_tokens}")
-        if not 0 < self.temperature < float("inf"):
-            raise ConfigError(
-                f"rollout.temperature must be above 0, got {self.temperature}: at 0 all "
-                "completions of a group are the same and nothing can be learned; the study uses 1"
-            )
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"rollout.top_p must lie in (0, 1], got {self.top_p}; 1 keeps all")
+        check_temperature("rollout.temperature", self.temperature)
+        check_top_p("rollout.top_p", self.top_p)
+        for name, most in MOST.items():
+            if getattr(self, name) > most:
+                raise ConfigError(
+                    f"rollout.{name} must be at most {most}, got {getattr(self, name)}: no run "
+                    "could hold or wait for that many; the study uses 8 completions of 512 tokens"
+                )
         if self.max_staleness < 0:
             raise ConfigError(
                 f"rollout.max_staleness must be 0 or more updates, got {self.max_staleness}; 0 "

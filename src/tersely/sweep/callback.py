@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,17 @@ from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from tersely.errors import TerselyError
+from tersely.file_lock import if_free
+from tersely.going_on import Sweep, sweep_begins
 from tersely.sweep.evaluations import evaluations_text
 from tersely.sweep.names import SWEEP_VARIABLE
 from tersely.sweep.report import Links, report_text
 from tersely.sweep.result import JobResult, read_result, read_results
+from tersely.sweep.stale import end_stale_jobs
+from tersely.tracking.attempts import LOCK
 from tersely.tracking.config import TrackingConfig
 from tersely.tracking.ending import one_line
+from tersely.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -40,21 +46,30 @@ class SweepCallback(Callback):
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        os.environ[SWEEP_VARIABLE] = sweep_folder(config).name
+        folder = sweep_folder(config)
+        os.environ[SWEEP_VARIABLE] = folder.name
         try:
             tracking_of(config).prepare()
+            end_stale_jobs(folder)
+            tracking_of(config).end_stale(folder.name)
         except TerselyError as error:
             from tersely.launch import paragraph  # it imports the configuration, which names us
 
             print(paragraph(error), file=sys.stderr)
             raise SystemExit(2) from error
+        sweep_begins(Sweep(folder, partial(finish, config, self.report_text)))
 
     def on_job_start(
         self, config: DictConfig, *, task_function: TaskFunction, **kwargs: Any
     ) -> None:
-        """Until the run writes its own result, this one says that it has none."""
-        if config.hydra.mode == RunMode.MULTIRUN:
-            unfinished(config).write(Path(config.hydra.runtime.output_dir))
+        """Until the run writes its own result, this one says that it has none. What an earlier
+        attempt has left stays, and so does all that another process is working on."""
+        if config.hydra.mode != RunMode.MULTIRUN:
+            return
+        folder = Path(config.hydra.runtime.output_dir)
+        with if_free(folder / LOCK) as free:
+            if free and read_result(folder) is None:
+                unfinished(config).write(folder)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """A job that let its exception out has failed, whatever it wrote before."""
@@ -62,7 +77,9 @@ class SweepCallback(Callback):
             return
         folder = Path(config.hydra.runtime.output_dir)
         reason = one_line(job_return._return_value)
-        replace(read_result(folder), status="FAILED", error=reason).write(folder)
+        replace(read_result(folder) or unfinished(config), status="FAILED", error=reason).write(
+            folder
+        )
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         try:
@@ -87,7 +104,7 @@ def finish(config: DictConfig, report_text: ReportText = report_text) -> list[Jo
     folder = sweep_folder(config)
     results = read_results(folder)
     text = report_text(folder.name, results, links(tracking_of(config), results))
-    (folder / "report.md").write_text(text, encoding="utf-8")
+    write_whole(folder / "report.md", text)
     print(f"\n{text}\nThis report: {folder / 'report.md'}")
     return results
 

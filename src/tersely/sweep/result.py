@@ -8,8 +8,11 @@ from statistics import fmean
 
 from tersely.tracking.ending import RunStatus
 from tersely.tracking.folder_run import read_metrics
+from tersely.whole_file import read_kept, write_whole
 
 RESULT = "result.json"
+REFUSED = "refused.json"
+"""The result of a job whose folder belongs to another run, beside what that has left."""
 LAST = 5
 """Training steps whose mean is the final reward; one step alone is mostly noise."""
 
@@ -37,19 +40,21 @@ class JobResult:
     def finished(self) -> bool:
         return self.status == "FINISHED"
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, name: str = RESULT) -> None:
         """Write `result.json`, whole or not at all."""
-        half = folder / f"{RESULT}.half"
-        half.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        half.replace(folder / RESULT)
+        text = json.dumps(asdict(self), indent=1) + "\n"
+        write_whole(folder / name, text, synced=True)
 
 
-def read_result(folder: Path) -> JobResult:
-    """The result in a job's folder, with the final rewards from the metrics beside it.
+def read_result(folder: Path, name: str = RESULT) -> JobResult | None:
+    """The result in a job's folder, with the final rewards from the metrics beside it; None
+    where there is none, or none that can be read, which the log says.
 
     What else the file says of the job (its data, its learning rate) is not read here.
     """
-    values = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    values = read_kept(folder / name)
+    if "status" not in values:
+        return None
     known = {each.name: values[each.name] for each in fields(JobResult) if each.name in values}
     metrics = {**final_rewards(folder), **values.get("metrics", {})}
     return JobResult(
@@ -59,7 +64,10 @@ def read_result(folder: Path) -> JobResult:
 
 def read_results(sweep_folder: Path) -> list[JobResult]:
     """The results of all jobs of a sweep, by folder name."""
-    return [read_result(file.parent) for file in sorted(sweep_folder.glob(f"*/{RESULT}"))]
+    named = (file for name in (RESULT, REFUSED) for file in sweep_folder.glob(f"*/{name}"))
+    folders = sorted({file.parent for file in named})
+    found = (read_result(folder, REFUSED) or read_result(folder) for folder in folders)
+    return [result for result in found if result is not None]
 
 
 def final_rewards(folder: Path) -> dict[str, float]:

@@ -36,12 +36,12 @@ class TrackingConfig:
         run_folder: Path,
         name: str,
         tags: Mapping[str, str] | None = None,
-        first_step: int = 0,
+        goes_on: bool = False,
     ) -> "Tracker":
         """A tracker for one run called `name`, whose files go to `run_folder`.
 
-        What an earlier attempt left in the folder is dropped from `first_step` on: 0 begins
-        anew, the step of a checkpoint keeps the curve that led to it.
+        With `goes_on` it is the run that an earlier attempt left there: what that has written
+        is kept, and not written a second time. Otherwise the folder begins anew.
         """
         raise NotImplementedError
 
@@ -61,6 +61,12 @@ class TrackingConfig:
         """
         raise NotImplementedError
 
+    def end_stale(self, sweep: str) -> None:
+        """Mark runs of a sweep KILLED that are RUNNING though nobody works on them.
+
+        Raises TrackingError where the store cannot be read or written.
+        """
+
     def compare_url(self, run_ids: Sequence[str]) -> str | None:
         """Where a browser shows these runs side by side; None without a store."""
         return None
@@ -79,11 +85,11 @@ class NoTracking(TrackingConfig):
         run_folder: Path,
         name: str,
         tags: Mapping[str, str] | None = None,
-        first_step: int = 0,
+        goes_on: bool = False,
     ) -> "Tracker":
         from tersely.tracking.folder_run import FolderRun
 
-        return FolderRun(run_folder, name, tags or {}, first_step)
+        return FolderRun(run_folder, name, tags or {}, goes_on)
 
     def join(self, run: "EarlierRun", folder: Path) -> "Tracker":
         from tersely.tracking.joined import JoinedFolder
@@ -122,12 +128,12 @@ class MlflowTracking(TrackingConfig):
         run_folder: Path,
         name: str,
         tags: Mapping[str, str] | None = None,
-        first_step: int = 0,
+        goes_on: bool = False,
     ) -> "Tracker":
         from tersely.tracking.folder_run import FolderRun
         from tersely.tracking.mlflow_run import MlflowRun
 
-        return MlflowRun(self, FolderRun(run_folder, name, tags or {}, first_step))
+        return MlflowRun(self, FolderRun(run_folder, name, tags or {}, goes_on))
 
     def find(self, run: str) -> "EarlierRun":
         from tersely.tracking.earlier import find_in_folder, find_in_store
@@ -141,6 +147,12 @@ class MlflowTracking(TrackingConfig):
 
         files = JoinedFolder(run.folder or folder)
         return files if run.run_id is None else JoinedMlflow(self, files, run.run_id)
+
+    def end_stale(self, sweep: str) -> None:
+        from tersely.tracking.attempts import end_stale
+        from tersely.tracking.store import prepare_store
+
+        end_stale(prepare_store(self).client, sweep)
 
     def compare_url(self, run_ids: Sequence[str]) -> str | None:
         from tersely.tracking.store import compare_url, prepare_store, ui_address

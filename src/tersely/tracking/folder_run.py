@@ -1,21 +1,31 @@
 """A run as plain files in its own folder: params, tags, metrics, tables, artifacts."""
 
 import json
+import logging
+import os
 import posixpath
 import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from tersely.errors import TrackingError
 from tersely.tracking.ending import one_line, status_of
 from tersely.tracking.outbox import Point
 from tersely.tracking.tracker import Parameter
+from tersely.whole_file import read_kept, write_json, write_whole
+
+__all__ = ["METRICS", "TAGS", "FolderRun", "checked", "read_metrics", "write_json"]
+
+log = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
+TAGS = "tags.json"
+TABLES = "tables"
 NAME = re.compile(r"[\w.\-/ :]{1,250}")
 """What MLflow allows in a metric's name."""
 
@@ -27,27 +37,30 @@ class FolderRun:
     url: str | None = None
 
     def __init__(
-        self, folder: Path, name: str, tags: Mapping[str, str], first_step: int = 0
+        self, folder: Path, name: str, tags: Mapping[str, str], goes_on: bool = False
     ) -> None:
+        """With `goes_on` what an earlier attempt of the same run left is kept and added to."""
         self.folder = folder
         self.name = name
         self.given_tags = dict(tags)
-        self._params: dict[str, Parameter] = {}
-        self._first_step = first_step
+        self.given_params: dict[str, Parameter] = {}
+        self.goes_on = goes_on
+        self._kept: dict[int, dict[str, Point]] = {}
+        """Step to metric: what is not written a second time."""
+        self._latest = 0
+        """Milliseconds of the newest point."""
         self._metrics: TextIO | None = None
 
     def __enter__(self) -> Self:
         """Raises TrackingError where the folder cannot be written."""
-        try:
+        with self._written():
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._drop_earlier_attempt()
-            self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
+            if self.goes_on:
+                self._take_up()
+            else:
+                self._begin_anew()
             self._write_tags("RUNNING")
-        except OSError as error:
-            raise TrackingError(
-                f"the run's folder {self.folder} cannot be written ({error.strerror}); its "
-                "metrics and checkpoints go there; set hydra.run.dir=FOLDER to another place"
-            ) from error
+            self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
         return self
 
     def __exit__(
@@ -58,29 +71,50 @@ class FolderRun:
     ) -> None:
         if error is not None:
             self.given_tags["error"] = one_line(error)
-        self._write_tags(status_of(error))
-        if self._metrics is not None:
-            self._metrics.close()
+        try:
+            with self._written():
+                try:
+                    self._write_tags(status_of(error))
+                finally:
+                    self._close()
+        except TrackingError as unwritten:
+            if error is None:
+                raise
+            error.add_note(str(unwritten))
+            log.error("%s", unwritten)
 
     def params(self, values: Mapping[str, Parameter]) -> None:
-        self._params.update(values)
-        write_json(self.folder / "params.json", self._params)
+        self.given_params.update(values)
+        with self._written():
+            write_json(self.folder / "params.json", self.given_params, synced=True)
 
     def tags(self, values: Mapping[str, str]) -> None:
         self.given_tags.update(values)
-        self._write_tags("RUNNING")
+        with self._written():
+            self._write_tags("RUNNING")
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         self.points(values, step)
 
     def points(self, values: Mapping[str, float], step: int) -> list[Point]:
-        """Write one step as one line, and return it as points, for a store."""
-        now = time.time_ns() // 1_000_000
-        points = [Point(checked(key), float(value), step, now) for key, value in values.items()]
-        line = {"step": step, "milliseconds": now, **{p.key: p.value for p in points}}
-        assert self._metrics is not None, "a tracker is used inside its `with` block"
-        self._metrics.write(json.dumps(line) + "\n")
-        self._metrics.flush()
+        """Write one step as one line, and return it as points, for a store.
+
+        What an earlier attempt has written of the step is not written again: its own point is
+        returned. Only of step 0, which has results and no training, another value is written.
+        """
+        kept = self._kept.get(step, {})
+        # A clock that was set back would make an older point the newer one.
+        now = self._latest = max(time.time_ns() // 1_000_000, self._latest + 1)
+        points, new = [], {}
+        for key, value in values.items():
+            point, there = Point(checked(key), float(value), step, now), kept.get(key)
+            if there is None or (step == 0 and not same(there, point)):
+                points.append(point)
+                new[key] = point.value
+            else:
+                points.append(there)
+        if new:
+            self._write_line({"step": step, "milliseconds": now, **new})
         return points
 
     def artifact(self, path: Path, folder: str = "") -> None:
@@ -96,27 +130,112 @@ class FolderRun:
             shutil.copyfile(path, target)
 
     def table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
-        file = self.folder / "tables" / f"{name}.jsonl"
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file = self.folder / TABLES / f"{name}.jsonl"
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        file.write_text("".join(lines), encoding="utf-8")
+        with self._written():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, "".join(lines))
 
     def kept_points(self) -> Iterator[Point]:
         """The points in the folder, in the order they were written."""
         for line in read_metrics(self.folder):
-            step, now = int(line.pop("step")), int(line.pop("milliseconds"))
-            yield from (Point(key, value, step, now) for key, value in line.items())
+            yield from points_of(line)
+
+    def kept_tables(self) -> Iterator[tuple[str, list[Any]]]:
+        """Name and rows of every table in the folder."""
+        for file in sorted((self.folder / TABLES).glob("**/*.jsonl")):
+            try:
+                lines = file.read_text(encoding="utf-8").split("\n")
+                rows = [json.loads(line) for line in lines if line]
+            except (OSError, ValueError) as error:
+                log.warning("the table %s cannot be read (%s)", file, error)
+                continue
+            yield file.relative_to(self.folder / TABLES).with_suffix("").as_posix(), rows
+
+    def _write_line(self, line: Mapping[str, float]) -> None:
+        assert self._metrics is not None, "a tracker is used inside its `with` block"
+        with self._written():
+            self._metrics.write(json.dumps(line) + "\n")
+            self._metrics.flush()
 
     def _write_tags(self, status: str) -> None:
         tags = {"name": self.name, "status": status, **self.given_tags}
-        write_json(self.folder / "tags.json", tags)
+        write_json(self.folder / TAGS, tags)
 
-    def _drop_earlier_attempt(self) -> None:
-        kept = [line for line in read_metrics(self.folder) if line["step"] < self._first_step]
-        (self.folder / METRICS).write_text("".join(json.dumps(line) + "\n" for line in kept))
-        if self._first_step == 0:
-            shutil.rmtree(self.folder / "tables", ignore_errors=True)
-            (self.folder / "params.json").unlink(missing_ok=True)
+    def _close(self) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
+
+    def _take_up(self) -> None:
+        """Tags and parameters come back, but for how the earlier attempt ended."""
+        earlier = read_kept(self.folder / TAGS)
+        of_the_attempt = ("name", "status", "error")
+        kept = {key: text for key, text in earlier.items() if key not in of_the_attempt}
+        self.given_tags = {**kept, **self.given_tags}
+        self.given_params = read_kept(self.folder / "params.json")
+        self._take_up_metrics()
+
+    def _take_up_metrics(self) -> None:
+        drop_what_is_broken(self.folder / METRICS)
+        for point in self.kept_points():
+            self._kept.setdefault(point.step, {})[point.key] = point
+            self._latest = max(self._latest, point.milliseconds)
+
+    def _begin_anew(self) -> None:
+        (self.folder / METRICS).write_text("")
+        shutil.rmtree(self.folder / TABLES, ignore_errors=True)
+        (self.folder / "params.json").unlink(missing_ok=True)
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """Around what writes to the folder. Raises TrackingError where that fails."""
+        try:
+            yield
+        except OSError as error:
+            raise TrackingError(
+                f"the run's folder {self.folder} cannot be written ({error.strerror}); its "
+                "metrics and checkpoints go there; make room, or set hydra.run.dir=FOLDER to "
+                "another place"
+            ) from error
+
+
+def points_of(line: Mapping[str, float]) -> list[Point]:
+    """A line of the metrics file as points."""
+    step, now = int(line["step"]), int(line["milliseconds"])
+    return [Point(k, v, step, now) for k, v in line.items() if k not in ("step", "milliseconds")]
+
+
+def same(one: Point, other: Point) -> bool:
+    """Whether both are the same number; not a number is one too."""
+    both_nan = one.value != one.value and other.value != other.value
+    return both_nan or one.value == other.value
+
+
+def drop_what_is_broken(file: Path) -> None:
+    """Take a last line that a crash cut short off a metrics file, and every line, wherever, that
+    cannot be read, which the log says. A sound file is not touched."""
+    if not file.exists():
+        return
+    lines = file.read_bytes().split(b"\n")
+    if lines.pop():
+        os.truncate(file, sum(len(line) + 1 for line in lines))
+    sound = [line for line in lines if is_sound(line)]
+    if len(sound) < len(lines):
+        log.warning("%d lines of %s cannot be read and are lost", len(lines) - len(sound), file)
+        write_whole(file, b"".join(line + b"\n" for line in sound).decode())
+
+
+def is_sound(line: bytes) -> bool:
+    """Whether a line is a step with its numbers."""
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return False
+    return (
+        isinstance(values, dict)
+        and {"step", "milliseconds"} <= values.keys()
+        and all(isinstance(value, int | float) for value in values.values())
+    )
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
@@ -129,10 +248,6 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
         return []
     with file.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def write_json(file: Path, values: Mapping[str, object]) -> None:
-    file.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def checked(key: str) -> str:

@@ -1,7 +1,5 @@
 """More of a run that has ended: its tags, params and status stay as they are, whatever happens."""
 
-import json
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,20 +7,18 @@ from typing import Self
 from tersely.errors import TrackingError
 from tersely.tracking.config import MlflowTracking
 from tersely.tracking.earlier import read_json
-from tersely.tracking.folder_run import METRICS, FolderRun, write_json
+from tersely.tracking.folder_run import TAGS, FolderRun, write_json
 from tersely.tracking.mlflow_run import MlflowRun
 from tersely.tracking.outbox import Outbox, brief
 from tersely.tracking.store import Store, prepare_store, store_uri
-
-TABLES = "mlflow.loggedArtifacts"
 
 
 class JoinedFolder(FolderRun):
     """Adds metrics, tables, tags and artifacts to the folder of a run."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "", {}, first_step=sys.maxsize)
-        self._kept = read_json(folder / "tags.json")
+        super().__init__(folder, "", {}, goes_on=True)
+        self._ended_with = read_json(folder / TAGS)
 
     def __exit__(
         self,
@@ -33,15 +29,12 @@ class JoinedFolder(FolderRun):
         if self._metrics is not None:
             self._metrics.close()
 
-    def _drop_earlier_attempt(self) -> None:
-        """Written anew only where a crash cut its last line short: it is all that the run has."""
-        file = self.folder / METRICS
-        if file.exists() and not file.read_bytes().endswith(b"\n"):
-            super()._drop_earlier_attempt()
+    def _take_up(self) -> None:
+        self._take_up_metrics()
 
     def _write_tags(self, status: str) -> None:
-        if self._kept or self.given_tags:
-            write_json(self.folder / "tags.json", {**self._kept, **self.given_tags})
+        if self._ended_with or self.given_tags:
+            write_json(self.folder / TAGS, {**self._ended_with, **self.given_tags})
 
 
 class JoinedMlflow(MlflowRun):
@@ -65,7 +58,7 @@ class JoinedMlflow(MlflowRun):
                 "tracking=none to add to its folder alone"
             ) from error
         self._store = Store(client, str(run.info.experiment_id))
-        self._tables = [mark["path"] for mark in json.loads(run.data.tags.get(TABLES, "[]"))]
+        self._know(run)
         self._files.__enter__()
         self._outbox = Outbox(self._send)
         return self

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tersely.errors import TrackingError
+from tersely.tracking.attempts import begin_again, end_others, find_kept_run, keep_run_id
 from tersely.tracking.config import MlflowTracking
 from tersely.tracking.ending import one_line, status_of
 from tersely.tracking.folder_run import METRICS, FolderRun
@@ -18,7 +19,13 @@ from tersely.tracking.outbox import Outbox, Point, brief
 from tersely.tracking.store import Store, prepare_store, run_url, ui_address
 from tersely.tracking.tracker import Parameter
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 log = logging.getLogger(__name__)
+
+TABLES = "mlflow.loggedArtifacts"
+"""The tag in which MLflow's pages look for tables."""
 
 
 class MlflowRun:
@@ -31,6 +38,7 @@ class MlflowRun:
         self._config = config
         self._files = files
         self._tables: list[str] = []
+        self._known_params: set[str] = set()
         self._id = ""
         self._store: Store
         self._outbox: Outbox
@@ -50,12 +58,13 @@ class MlflowRun:
         self._store = prepare_store(self._config)
         self._files.__enter__()
         try:
-            self._id = self._create_run()
-        except TrackingError as error:
+            self._id = self._take_up() or self._create_run()
+        except BaseException as error:
             self._files.__exit__(type(error), error, None)
             raise
         self._outbox = Outbox(self._send)
-        self._outbox.add_points(self._files.kept_points())
+        if self._files.goes_on:
+            self._send_what_is_kept()
         return self
 
     def __exit__(
@@ -64,12 +73,18 @@ class MlflowRun:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._files.__exit__(kind, error, trace)
+        unwritten = None
+        try:
+            self._files.__exit__(kind, error, trace)
+        except TrackingError as failure:  # the store may still be told
+            error = unwritten = failure
         if error is not None:
             self._set_tags({"error": one_line(error)})
         end = functools.partial(self._store.client.set_terminated, self._id, status_of(error))
         self._outbox.add("the run's end", end)
         self._send_the_rest(error)
+        if unwritten is not None:
+            raise unwritten
 
     def _send_the_rest(self, error: BaseException | None) -> None:
         """Raises TrackingError for what the store did not take, unless `error` is on its way."""
@@ -86,10 +101,15 @@ class MlflowRun:
         log.error(message)
 
     def params(self, values: Mapping[str, Parameter]) -> None:
+        self._files.params(values)
+        self._send_params(values)
+
+    def _send_params(self, values: Mapping[str, Parameter]) -> None:
         from mlflow.entities import Param
 
-        self._files.params(values)
-        params = [Param(key, as_text(value)) for key, value in values.items()]
+        # MLflow takes a parameter once.
+        new = {key: value for key, value in values.items() if key not in self._known_params}
+        params = [Param(key, as_text(value)) for key, value in new.items()]
         write = functools.partial(self._store.client.log_batch, self._id, params=params)
         self._outbox.add("parameters", write)
 
@@ -120,12 +140,43 @@ class MlflowRun:
 
     def table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         self._files.table(name, rows)
+        self._send_table(name, rows)
+
+    def _send_table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         file = f"tables/{name}.json"
         write = functools.partial(self._store.client.log_text, self._id, split_table(rows), file)
         self._outbox.add(f"the table {name}", write)
         self._tables = [*(other for other in self._tables if other != file), file]
         marks = [{"path": file, "type": "table"} for file in self._tables]
-        self._set_tags({"mlflow.loggedArtifacts": json.dumps(marks)})
+        self._set_tags({TABLES: json.dumps(marks)})
+
+    def _take_up(self) -> str | None:
+        """The run of an earlier attempt, running again; None where there is none."""
+        if not self._files.goes_on:
+            return None
+        client = self._store.client
+        run = find_kept_run(client, self._files.folder)
+        if run is None:
+            return None
+        begin_again(client, run)
+        # It may have been moved, or the experiment given anew.
+        self._store = Store(client, str(run.info.experiment_id))
+        self._know(run)
+        return str(run.info.run_id)
+
+    def _know(self, run: "Run") -> None:
+        """Parameters and tables that the store has."""
+        self._known_params = set(run.data.params)
+        self._tables = tables_of(run)
+
+    def _send_what_is_kept(self) -> None:
+        """All that is in the folder: the store may be another one, or not have got the last of
+        it. What it has already it keeps once."""
+        self._outbox.add_points(self._files.kept_points())
+        self._send_params(self._files.given_params)
+        self._set_tags(self._files.given_tags)
+        for name, rows in self._files.kept_tables():
+            self._send_table(name, rows)
 
     def _create_run(self) -> str:
         from mlflow.exceptions import MlflowException
@@ -138,7 +189,16 @@ class MlflowRun:
             )
         except MlflowException as error:
             raise TrackingError(f"the MLflow store takes no new run: {brief(error)}") from error
-        return str(run.info.run_id)
+        run_id = str(run.info.run_id)
+        try:
+            keep_run_id(files.folder, run_id)
+        except OSError as error:
+            raise TrackingError(
+                f"the run's folder {files.folder} cannot be written ({error.strerror}); make "
+                "room, or set hydra.run.dir=FOLDER to another place"
+            ) from error
+        end_others(store.client, files.given_tags, run_id)
+        return run_id
 
     def _set_tags(self, values: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
@@ -152,6 +212,14 @@ class MlflowRun:
 
         metrics = [Metric(p.key, p.value, p.milliseconds, p.step) for p in points]
         self._store.client.log_batch(self._id, metrics=metrics)
+
+
+def tables_of(run: "Run") -> list[str]:
+    """The tables that a run in the store has; none where its tag is broken."""
+    try:
+        return [mark["path"] for mark in json.loads(run.data.tags.get(TABLES, "[]"))]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def as_text(value: Parameter) -> str:

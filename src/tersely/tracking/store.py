@@ -9,6 +9,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import shlex
 import sqlite3
 import sys
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tersely.errors import TrackingError
+from tersely.tracking.address import check_store_is_public
 from tersely.tracking.config import MlflowTracking
 from tersely.tracking.outbox import brief
 
@@ -35,6 +37,9 @@ TRAINING_MODE = "workflowType=machine_learning"
 SQLITE = "sqlite:///"
 LOCK_SECONDS = 20.0
 """How long another process may hold the database, as MLflow itself waits."""
+
+IN_A_URI = re.compile(r"[?#]|%[0-9A-Fa-f]{2}")
+"""What ends a path in a URI, or stands for another character."""
 
 WAY_OUT = "set tracking.folder=FOLDER to a place that can be written, or tracking=none"
 
@@ -53,9 +58,9 @@ def prepare_store(config: MlflowTracking) -> Store:
     Safe when several processes call it at once. Raises TrackingError where the folder or the
     database cannot be written, before anything was trained.
     """
+    uri = store_uri(config)
     folder = Path(config.folder).absolute()
     check_writable(folder)
-    uri = store_uri(config)
     if uri.startswith(SQLITE):
         check_database(Path(uri.removeprefix(SQLITE)))
     load_mlflow()
@@ -64,12 +69,24 @@ def prepare_store(config: MlflowTracking) -> Store:
 
 
 def store_uri(config: MlflowTracking) -> str:
-    """The tracking URI, with an absolute path where it is a SQLite file."""
+    """The tracking URI, with an absolute path where it is a SQLite file.
+
+    Raises TrackingError for a path that would be another one in a URI, and ConfigError for an
+    address with a secret in it.
+    """
     if config.store is None:
-        return f"{SQLITE}{Path(config.folder).absolute() / 'mlflow.db'}"
-    if config.store.startswith(SQLITE):
-        return f"{SQLITE}{Path(config.store.removeprefix(SQLITE)).absolute()}"
-    return config.store
+        file = Path(config.folder).absolute() / "mlflow.db"
+    elif config.store.startswith(SQLITE):
+        file = Path(config.store.removeprefix(SQLITE)).absolute()
+    else:
+        check_store_is_public(config.store)
+        return config.store
+    if unclear := IN_A_URI.search(str(file)):
+        raise TrackingError(
+            f"the MLflow store {file} has {unclear[0]!r} in its path, which its address cannot "
+            f"carry: another file would be written; {WAY_OUT}"
+        )
+    return f"{SQLITE}{file}"
 
 
 def load_mlflow() -> None:
@@ -78,9 +95,11 @@ def load_mlflow() -> None:
     `mlflow.store.db.utils` prints a traceback for each statement that fails; the failure is
     reported here, in one line, by whoever asked for the write. A server that does not answer is
     asked twice more, not seven times over four minutes: what is sent to it waits and goes again.
+    Nor does one that takes a request and says nothing have two minutes each time.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
     for name in ("mlflow", "alembic"):
@@ -159,14 +178,16 @@ def ui_command(config: MlflowTracking) -> str | None:
     """Start the UI on a local store; None where a server runs already.
 
     With this very Python, whose `mlflow` need not be on the PATH. One worker and no job runner:
-    0.5 GB and seconds, where the defaults take 1.8 GB.
+    0.5 GB and seconds, where the defaults take 1.8 GB. Whoever reaches the UI can change runs, and
+    $MLFLOW_HOST may open it to the network, so its host is named.
     """
     uri = store_uri(config)
     if not uri.startswith(SQLITE):
         return None
     return (
         "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "
-        f"{shlex.quote(sys.executable)} -m mlflow ui --workers 1 --backend-store-uri '{uri}'"
+        f"{shlex.quote(sys.executable)} -m mlflow ui --host 127.0.0.1 --workers 1 "
+        f"--backend-store-uri {shlex.quote(uri)}"
     )
 
 

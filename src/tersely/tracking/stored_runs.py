@@ -1,6 +1,7 @@
 """Runs in the MLflow store, read back into the files that a run leaves in its folder."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -63,9 +64,11 @@ class RunStore:
 
     def sweep(self, name: str) -> list[StoredRun]:
         """The training runs with the tag `sweep`, of whichever experiment, oldest first."""
-        quoted = name.replace("'", "")
         every = [each.experiment_id for each in self._client.search_experiments()]
-        return list(self._search(every, f"tags.sweep = '{quoted}'"))
+        # A name may have what ends a text, or the filter; `_` stands for any one character.
+        like = re.sub(r"[^\w .=,-]", "_", name)
+        found = self._search(every, f"tags.sweep LIKE '{like}'")
+        return [run for run in found if run.tags.get("sweep") == name]
 
     def run(self, run_id: str) -> StoredRun:
         """One run by its id. Raises DataError where the store does not know it."""
@@ -80,7 +83,12 @@ class RunStore:
             ) from error
 
     def fetch(self, run: StoredRun, into: Path) -> Path:
-        """Write what the store has of a run to `into` as the run itself would; returns `into`."""
+        """Write what the store has of a run to `into` as the run itself would; returns `into`.
+
+        Raises DataError for a table that is none, or whose name would lead out of `into`.
+        """
+        if not re.fullmatch(r"\w+", run.run_id):  # it names folders
+            raise DataError(f"{run.run_id!r}, of the MLflow store {self._uri}, is no id of a run")
         into.mkdir(parents=True, exist_ok=True)
         write_json(into / "tags.json", run.tags)
         write_json(into / "params.json", run.params)
@@ -119,11 +127,23 @@ class RunStore:
         return [lines[step] for step in sorted(lines)]
 
     def _fetch_table(self, run_id: str, path: str, into: Path) -> None:
-        file = Path(self._client.download_artifacts(run_id, path, str(into)))
-        table = json.loads(file.read_text(encoding="utf-8"))
-        rows = (dict(zip(table["columns"], values, strict=True)) for values in table["data"])
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         target = (into / path).with_suffix(".jsonl")
+        if not target.resolve().is_relative_to(into.resolve()):
+            raise DataError(
+                f"the MLflow store {self._uri} has a table {path!r} of the run {run_id}, whose "
+                "name leads out of the run; see who can write to that store"
+            )
+        file = Path(self._client.download_artifacts(run_id, path, str(into)))
+        try:
+            table = json.loads(file.read_text(encoding="utf-8"))
+            rows = [dict(zip(table["columns"], values, strict=True)) for values in table["data"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"the table {path} of the run {run_id} in the MLflow store {self._uri} cannot be "
+                f"read back ({type(error).__name__}: {error}); a report without it would compare "
+                "something else, so leave the run out with runs=[...]"
+            ) from error
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text("".join(lines), encoding="utf-8")
         file.unlink()

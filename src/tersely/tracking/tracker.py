@@ -36,7 +36,8 @@ class Tracker(Protocol):
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Numbers of one step. Costs no wait for the store.
 
-        NaN is kept, infinity too; the same key and step given twice makes two points.
+        NaN is kept, infinity too; the same key and step given twice makes two points. Of a step
+        that an earlier attempt has written nothing is written again but results that differ.
         Raises ValueError for a name that MLflow would refuse.
         """
         ...

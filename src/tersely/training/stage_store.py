@@ -33,6 +33,7 @@ CODE = {
     "rollout",
     "run.py",
     "seeds.py",
+    "stage_training.py",
     "training",
 }
 """The folders and modules of the package whose code a stage's weights depend on."""

@@ -20,8 +20,10 @@ from tersely.rewards.mixture import Mixture
 from tersely.rollout.prefetch import Prefetcher
 from tersely.rollout.sampler import RolloutConfig, Sampler, Snapshot
 from tersely.rollout.staleness import Schedule
+from tersely.training.checks.all import Checks
+from tersely.training.checks.seen import Seen
 from tersely.training.config import TrainerConfig
-from tersely.training.lifeline import Lifeline
+from tersely.training.lifeline import Counts, Lifeline
 from tersely.training.metrics import reward_metrics, rollout_metrics, sampled_tokens
 from tersely.training.order import PromptOrder
 from tersely.training.precision import Weights, precision_of
@@ -60,21 +62,23 @@ def train(
     reporter: Reporter,
     skipped: Path,
     lifeline: Lifeline | None = None,
+    checks: Checks | None = None,
 ) -> None:
     """Train `policy` in place for one stage; its weights at the start are the reference.
 
     The same arguments on the same machine give the same weights, bit for bit, also where a
     process ended and another one goes on from a checkpoint of the `lifeline`. `skipped` is the
-    folder for batches whose update had to be left out.
+    folder for batches whose update had to be left out, `checks` look for what is wrong with it.
 
     Raises `RunStopped` after the step in which somebody asks for it.
     """
     check_context(policy, prompts, rollout.max_tokens)
     steps = trainer.steps_for(len(prompts))
     weights = Weights(policy.model, _optimizer(trainer, steps), precision_of(trainer), seed)
+    reference = policy.reference() if loss.beta > 0 else None
     updater = Updater(
         policy.model,
-        policy.reference() if loss.beta > 0 else None,
+        reference,
         loss.build(correction.build()),
         weights,
         aggregation=loss.aggregation,
@@ -95,8 +99,9 @@ def train(
             trainer.updates_per_step,
             rollout.max_staleness,
         )
-    lifeline = lifeline or Lifeline()
-    first, in_flight = lifeline.pick_up(weights, {"skipped": left_out}, order)
+    lifeline, checks = lifeline or Lifeline(), checks or Checks()
+    counts: dict[str, Counts] = {"skipped": left_out, "checks": checks}
+    first, in_flight = lifeline.pick_up(weights, counts, order)
     done = first
     try:
         with (
@@ -121,25 +126,25 @@ def train(
                 updating = time.perf_counter() - began
                 left_out.count(updated.left_out)
                 done += 1
-                reporter.step(
-                    done,
-                    reward_metrics(scores)
-                    | rollout_metrics(sampled.batch, version)
-                    | sampled.metrics
-                    | updated.metrics
-                    | {
-                        "update/learning_rate": weights.optimizer.learning_rate.item(),
-                        "update/skipped": float(left_out.total),
-                        "time/sampling": sampled.sampling_seconds,
-                        "time/waiting": sampled.waiting_seconds,
-                        "time/updating": updating,
-                        "speed/tokens_per_second": sampled_tokens(sampled.batch)
-                        / (sampled.waiting_seconds + updating),
-                        "memory/peak_gb": mx.get_peak_memory() / 1e9,
-                    }
-                    | lifeline.look(done),
-                )
+                metrics = {
+                    **reward_metrics(scores),
+                    **rollout_metrics(sampled.batch, version),
+                    **sampled.metrics,
+                    **updated.metrics,
+                    "update/learning_rate": weights.optimizer.learning_rate.item(),
+                    "update/skipped": float(left_out.total),
+                    "time/sampling": sampled.sampling_seconds,
+                    "time/waiting": sampled.waiting_seconds,
+                    "time/updating": updating,
+                    "speed/tokens_per_second": sampled_tokens(sampled.batch)
+                    / (sampled.waiting_seconds + updating),
+                    "memory/peak_gb": mx.get_peak_memory() / 1e9,
+                    **lifeline.look(done),
+                }
+                seen = Seen(done, version, sampled.batch, scores, advantages, metrics, reference)
+                reporter.step(done, metrics | checks.after_step(seen))
                 left_out.keep(sampled.batch, advantages)
+                checks.enforce()
             if stop.requested:
                 in_flight = rollouts.in_flight(schedule.version_at(done), STOPPING_GRACE_S)
                 stop.raise_stopped(lifeline.keep(done, weights, in_flight))

@@ -17,6 +17,7 @@ from tersely.evaluation.judges.budget import Budget, BudgetSpent
 from tersely.evaluation.judges.cache import Cache, Score, cache_key
 from tersely.evaluation.judges.config import EndpointConfig
 from tersely.evaluation.judges.endpoint import Endpoint, Unanswered
+from tersely.evaluation.judges.fence import as_text
 from tersely.evaluation.judges.reading import Unreadable
 from tersely.evaluation.judges.verdicts import BUDGET, METRICS, Judged, Verdict, Verdicts
 from tersely.progress import Progress
@@ -99,8 +100,9 @@ class AskingJudge(ABC):
             base_url=config.base_url,
             temperature=config.temperature,
             instructions=self.instructions(question.metrics),
-            post=question.item.post,
-            summary=question.item.summary,
+            # As they are sent: most are as they stand in the data.
+            post=as_text(question.item.post),
+            summary=as_text(question.item.summary),
             round=question.round,
         )
 
@@ -221,12 +223,14 @@ class _Evaluation:
                 ended = f"{reason}, {attempt} times; then the budget was spent"
                 return Answer({}, ended if reason else BUDGET)
             else:
-                return Answer(
-                    {
-                        metric: Score(score, endpoint.without_key(why))
-                        for metric, (score, why) in scores.items()
-                    }
-                )
+                if all(0 <= score <= 1 for score, _ in scores.values()):
+                    return Answer(
+                        {
+                            metric: Score(score, endpoint.without_key(why))
+                            for metric, (score, why) in scores.items()
+                        }
+                    )
+                reason = "the score is outside of 0 to 1"
         return Answer({}, f"{reason}, {self._config.attempts} times")
 
     def _count_missing(self, question: Question, answer: Answer) -> None:

@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 FILE = "verdicts.db"
 
+PATIENCE_S = 60.0
+"""For another process to let go of the file."""
+
 
 class Score(NamedTuple):
     """A score in [0, 1] and why."""
@@ -49,7 +52,7 @@ class Cache:
             except sqlite3.DatabaseError:
                 self._put_aside()
                 self._open()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, ValueError, sqlite3.Error) as error:
             raise self._unwritable(error) from error
         return self
 
@@ -72,7 +75,10 @@ class Cache:
                 "SELECT scores FROM replies WHERE key = ?", (key,)
             ).fetchone()
             return None if found is None else _scores(found[0], metrics)
-        except (sqlite3.DatabaseError, TypeError, ValueError):
+        except sqlite3.OperationalError as error:
+            # A lock, another version's table: asking again would be paid for and kept nowhere.
+            raise self._unwritable(error) from error
+        except (sqlite3.DatabaseError, TypeError, ValueError, RecursionError):
             self.damaged += 1
             return None
 
@@ -87,7 +93,9 @@ class Cache:
 
     def _open(self) -> None:
         # Each statement is a transaction of its own: an interrupted evaluation keeps what it has.
-        self._database = sqlite3.connect(self._file, timeout=60, isolation_level=None)
+        self._database = sqlite3.connect(self._file, timeout=PATIENCE_S, isolation_level=None)
+        # Bytes that are no text are a damaged entry, not an error of the database.
+        self._database.text_factory = bytes
         try:
             self._database.execute("PRAGMA journal_mode = WAL")
             # Safe against the end of the process; only a power cut may lose the last entries.
@@ -122,7 +130,7 @@ def _scores(text: Any, metrics: tuple[str, ...]) -> dict[str, Score]:
         raise ValueError("not the scores of these metrics")
     scores = {}
     for metric, (score, reason) in kept.items():
-        if not isinstance(score, float | int) or not 0 <= score <= 1 or not isinstance(reason, str):
+        if type(score) not in (float, int) or not 0 <= score <= 1 or not isinstance(reason, str):
             raise ValueError(f"no score for {metric}")
         scores[metric] = Score(float(score), reason)
     return scores

@@ -9,10 +9,20 @@ from urllib.parse import urlsplit
 from tersely.errors import ConfigError
 from tersely.evaluation.judges.verdicts import Judge
 
+NO_ADDRESS = "judge.base_url is no address of an endpoint; write it as http://HOST:PORT/v1"
+"""Says nothing of the value: there may be a secret in it."""
+
+LONGEST_S = 1e6
+"""Seconds; eleven days."""
+
 
 def check_base_url_is_public(base_url: str) -> None:
     """Raises `ConfigError` for an address with a secret in it."""
-    parts = urlsplit(base_url)
+    try:
+        parts = urlsplit(base_url)
+        _ = parts.port  # which is read only now
+    except ValueError:
+        raise ConfigError(NO_ADDRESS) from None
     if parts.username or parts.password or parts.query:
         # Not repeated: what stands there may be a secret.
         raise ConfigError(
@@ -133,20 +143,36 @@ class EndpointConfig(ScoringConfig):
                     f"judge.{name} is empty, and this judge asks an endpoint: set judge.{name} to "
                     f"{meant}, or take judge=geval_openai, or judge=facts, which asks nobody"
                 )
+        # First, because this check repeats nothing of it.
+        check_base_url_is_public(self.base_url)
         parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(NO_ADDRESS)
+        if not self.cache_folder.strip():
             raise ConfigError(
-                "judge.base_url is no address of an endpoint; write it as http://HOST:PORT/v1"
+                "judge.cache_folder is empty, and verdicts would be paid for again; set it to a "
+                "folder, the default is mlruns/verdicts"
             )
-        check_base_url_is_public(self.base_url)
 
     def _check_numbers(self) -> None:
-        for name in ("rounds", "max_tokens", "max_concurrent", "attempts"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"judge.{name} must be at least 1, got {getattr(self, name)}")
+        # Attempts and rounds have seeds of their own, see `asking.SEEDS_PER_ROUND`.
+        for name, most in (
+            ("rounds", 1000),
+            ("max_tokens", 1_000_000),
+            ("max_concurrent", 10_000),
+            ("attempts", 1000),
+        ):
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(
+                    f"judge.{name} must be at least 1, got {getattr(self, name)}; the most that "
+                    f"it takes is {most}"
+                )
         for name in ("timeout_s", "patience_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"judge.{name} must be above 0, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) <= LONGEST_S:
+                raise ConfigError(
+                    f"judge.{name} must be above 0, got {getattr(self, name)}; the most is "
+                    f"{LONGEST_S:g} seconds"
+                )
         if self.temperature is not None and not 0 <= self.temperature <= 2:
             raise ConfigError(f"judge.temperature must lie in 0 to 2, got {self.temperature}")
         if not 0 <= self.max_missing_share <= 1:
@@ -158,7 +184,7 @@ class EndpointConfig(ScoringConfig):
         prices = ("usd_per_million_in", "usd_per_million_out")
         for name in ("max_calls", "max_usd", *prices):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < float("inf"):
+            if value is not None and not 0 <= value <= 1e12:
                 raise ConfigError(f"judge.{name} must be 0 or more, got {value}")
         if self.max_usd is not None and any(getattr(self, name) is None for name in prices):
             raise ConfigError(

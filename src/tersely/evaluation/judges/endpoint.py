@@ -103,7 +103,8 @@ class Endpoint:
                 return content
         except TimeoutError:
             raise Failure("no reply in judge.timeout_s", timed_out=True) from None
-        except aiohttp.ClientError as error:
+        # OSError and ValueError: a connection that breaks, a header that cannot be read.
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Failure(f"{type(error).__name__}: {error}") from None
 
     def _body(

@@ -79,7 +79,7 @@ class Failure(Exception):
         try:
             until = email.utils.parsedate_to_datetime(self.headers["retry-after"])
             return max(0.0, until.timestamp() - time.time())
-        except (KeyError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
 
@@ -89,7 +89,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     text = body.decode(errors="replace")
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = text
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
     of_error = error if isinstance(error, dict) else {}

@@ -5,6 +5,15 @@ digest of both together, so it also stays the same when a verdict is asked for a
 """
 
 import hashlib
+import re
+
+_CONTROL = re.compile(
+    # <|im_end|>, </s>, <start_of_turn>, and DeepSeek's, with a bar and a line of other scripts
+    r"<(?=[|\uff5c/]?[A-Za-z_][\w|\uff5c/\u2581-]{0,60}[|\uff5c]?>)"
+    r"|\[(?=/?g?[A-Z_]{2,30}\])"  # [INST], [/INST], [gMASK]
+    r"|<(?=</?SYS>>)"  # Llama 2's <<SYS>>
+)
+"""Where something begins with which a chat template begins or ends turns."""
 
 
 def fence_for(post: str, summary: str) -> str:
@@ -16,9 +25,18 @@ def fence_for(post: str, summary: str) -> str:
             return code
 
 
+def as_text(text: str) -> str:
+    """`text` with a blank in whatever a chat template may take for a token of its own.
+
+    Most servers look for such tokens in the whole of a request: `<|im_end|>` in a post would end
+    the judge's turn, and what follows would be no data any more.
+    """
+    return _CONTROL.sub(lambda found: f"{found[0]} ", text)
+
+
 def fenced(text: str, fence: str) -> str:
-    """`text` between two lines with the code."""
-    return f"[BEGIN {fence}]\n{text}\n[END {fence}]"
+    """`text` between two lines with the code, as text (see `as_text`)."""
+    return f"[BEGIN {fence}]\n{as_text(text)}\n[END {fence}]"
 
 
 def warning(fence: str) -> str:

@@ -1,12 +1,22 @@
 """Replies of a judge as scores. What cannot be read is no score."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tersely.evaluation.judges.criteria import HIGHEST, LOWEST
 from tersely.evaluation.judges.reply import CUT_OFF, Completion
+
+ROUNDING = 1e-3
+"""By how much a log-probability may be above 0, for endpoints that round it."""
+
+MASS_ROUNDING = 0.01
+"""By how much probabilities of different tokens may add up to more than 1."""
+
+LOWEST_LOGPROB = -1e4
+"""What is below counts as this: 0, when it is a probability."""
 
 _START = re.compile(r"\{|<think>")
 _CLOSED = "</think>"
@@ -90,7 +100,11 @@ def score_alternatives(completion: Completion) -> list[tuple[str, float]] | None
         others = [(each["token"].strip(), each["logprob"]) for each in token["top_logprobs"]]
     except (AttributeError, LookupError, TypeError):
         return None
-    return [(digit, float(logprob)) for digit, logprob in others if digit in _DIGITS]
+    # No part of a distribution is taken where another part cannot be right.
+    if not all(type(at) in (int, float) and at <= ROUNDING for _, at in others):
+        return None
+    found = [(digit, max(float(LOWEST_LOGPROB), at)) for digit, at in others if digit in _DIGITS]
+    return found if sum(math.exp(at) for _, at in found) <= 1 + MASS_ROUNDING else None
 
 
 def _token_at(places: list[int], completion: Completion) -> Any:

@@ -9,6 +9,10 @@ CUT_OFF = "the reply is cut off at judge.max_tokens"
 """Why there is no verdict in such a reply."""
 
 
+MOST_TOKENS = 1 << 32
+"""More than any request can use: a count above it is a mistake, not a price."""
+
+
 @dataclass(frozen=True)
 class Completion:
     """What a model wrote."""
@@ -46,7 +50,11 @@ def read_reply(body: bytes) -> Reply:
         _at(choice, "finish_reason") == "length",
         logprobs if isinstance(logprobs, list) and logprobs else None,
     )
-    used = tokens if all(type(count) is int and count >= 0 for count in tokens) else None
+    used = (
+        tokens
+        if all(type(count) is int and 0 <= count <= MOST_TOKENS for count in tokens)
+        else None
+    )
     return Reply(completion, _at(choice, "message") is not None, used)
 
 

@@ -1,6 +1,7 @@
 """The choices `rollout=vllm` and `rollout=vllm_local`. Apart from the client, so that composing a
 run imports neither aiohttp nor MLX."""
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -8,11 +9,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tersely.errors import ConfigError
+from tersely.paths import typed_path
 from tersely.policy.tuning import LoraConfig, TuningConfig
 from tersely.rollout.sampler import RolloutConfig, Sampler
 
 if TYPE_CHECKING:
     from tersely.policy.load import Policy
+
+
+_HOST = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
 
 
 class Sync(Enum):
@@ -63,12 +68,25 @@ class WorkersConfig(RolloutConfig):
             )
         for name in ("timeout_s", "patience_s", "probe_tolerance"):
             value = getattr(self, name)
-            if not 0 < value < float("inf"):
+            if not 0 < value <= 1e6:
                 raise ConfigError(f"rollout.{name} must be above 0, got {value}")
         if self.requests_per_worker < 1:
             raise ConfigError(
                 f"rollout.requests_per_worker must be at least 1, got {self.requests_per_worker}"
             )
+        if not _HOST.fullmatch(self.publish_host):
+            # An empty one would be every address of this machine.
+            raise ConfigError(
+                f"rollout.publish_host={self.publish_host!r} is neither an address nor the name of "
+                "a machine; the default is 127.0.0.1, and 0.0.0.0 is every address of this one"
+            )
+        if self.publish_folder is not None:
+            if not self.publish_folder.strip():
+                raise ConfigError(
+                    "rollout.publish_folder is empty; set it to a folder, or to null for memory or "
+                    "the temporary folder of this machine"
+                )
+            typed_path(self.publish_folder, "rollout.publish_folder")
         if not 0 <= self.publish_port < 65536:
             raise ConfigError(
                 f"rollout.publish_port must lie in 0 to 65535, got {self.publish_port}; 0 takes "
@@ -139,6 +157,26 @@ class VllmLocalConfig(WorkersConfig):
     context: int = 0
     """Most tokens of a prompt and its completion together; 0 for the model's, at most 4096."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.port < 65536:
+            raise ConfigError(
+                f"rollout.port must lie in 0 to 65535, got {self.port}; 0 takes a free one"
+            )
+        if self.context != 0 and not self.max_tokens < self.context <= 10_000_000:
+            raise ConfigError(
+                f"rollout.context={self.context} has no room for a prompt before the "
+                f"rollout.max_tokens={self.max_tokens} of its completion; set 0 for the model's, "
+                "or more than rollout.max_tokens + prompt.max_tokens"
+            )
+        if self.python is not None:
+            if not self.python.strip():
+                raise ConfigError(
+                    "rollout.python is empty; set it to an interpreter, or to null for the usual "
+                    "one, see docs/several-machines.md"
+                )
+            typed_path(self.python, "rollout.python")
+
     def check(self, tuning: TuningConfig) -> None:
         """There has to be a vLLM to start."""
         super().check(tuning)
@@ -161,8 +199,13 @@ class VllmLocalConfig(WorkersConfig):
 
 
 def check_worker_is_public(worker: str) -> None:
-    """Raises `ConfigError` for an address with a secret in it."""
-    parts = urlsplit(worker)
+    """Raises `ConfigError` for an address with a secret in it, and for what is no address."""
+    try:
+        parts = urlsplit(worker)
+    except ValueError:
+        raise ConfigError(
+            "rollout.workers has what is no address of a server; write each as http://HOST:PORT"
+        ) from None
     if parts.username or parts.password:
         raise ConfigError(
             "rollout.workers has an address with a name or a password in it, which would be kept "
@@ -179,7 +222,7 @@ def _check_address(worker: str) -> None:
         port = 0
     if (
         parts.scheme not in ("http", "https")
-        or not parts.hostname
+        or not _HOST.fullmatch(parts.hostname or "")
         or port == 0
         or any((parts.path, parts.query, parts.fragment))
     ):

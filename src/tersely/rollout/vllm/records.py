@@ -47,6 +47,9 @@ class Sampling(NamedTuple):
     max_tokens: int
     temperature: float
     stop_token_ids: tuple[int, ...]
+    vocabulary: int = 1 << 31
+    """Ids that the policy knows, from 0 on; a reply with another is not used. Not sent. Without
+    one, what an id can be for MLX."""
 
 
 Score = Callable[[Sequence[int], Sequence[int]], list[float]]

@@ -1,6 +1,5 @@
 """The rollout engine that samples on vLLM servers."""
 
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from tersely.rollout.vllm.loop import LoopThread
 from tersely.rollout.vllm.publishing.score import TrainerScorer
 from tersely.rollout.vllm.publishing.synchronise import Synchroniser
 from tersely.rollout.vllm.records import Completion, Sampling
-from tersely.rollout.vllm.serving.options import TOKEN_VARIABLE
+from tersely.rollout.vllm.token import token_for
 from tersely.seeds import derive
 
 SEED_BITS = 48
@@ -37,9 +36,9 @@ class VllmSampler(Sampler):
         """`workers` are addresses; nothing is asked of them before the first `sample`. Raises
         `ConfigError` where `config.sync` does not go with what is trained."""
         self._tokenizer, self._config, self._seed = policy.tokenizer, config, seed
+        self._vocabulary = policy.vocabulary()
         self._workers = [
-            Worker(url, timeout_s=config.timeout_s, token=os.environ.get(TOKEN_VARIABLE))
-            for url in workers
+            Worker(url, timeout_s=config.timeout_s, token=token_for(url)) for url in workers
         ]
         self._sync = Synchroniser(policy, config, TrainerScorer(policy, config.temperature).of)
         self._fleet = Fleet(
@@ -107,6 +106,7 @@ class VllmSampler(Sampler):
             self._config.max_tokens,
             self._config.temperature,
             tuple(sorted(self._tokenizer.end_of_turn_ids)),
+            self._vocabulary,
         )
 
     def _rollout(self, completion: Completion, version: int) -> Rollout:

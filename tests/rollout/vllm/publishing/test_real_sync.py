@@ -22,6 +22,7 @@ from tersely.rollout.vllm.publishing.delivery import Reload
 from tersely.rollout.vllm.publishing.score import TrainerScorer
 from tersely.rollout.vllm.publishing.synchronise import Synchroniser
 from tersely.rollout.vllm.records import Published, Sampling, Share, WorkerFault
+from tersely.rollout.vllm.token import token_for
 
 CLOSE = 1e-4
 LEARNING_RATE = 5e-5
@@ -39,7 +40,7 @@ class Trainer:
     def __init__(self, policy: Policy, url: str, sync: Sync, *, shares_disk: bool = True) -> None:
         self.policy = policy
         config = VllmConfig(workers=[url], sync=sync, temperature=TEMPERATURE)
-        self.worker = Worker(url, timeout_s=60)
+        self.worker = Worker(url, timeout_s=60, token=token_for(url))
         self.sync = Synchroniser(policy, config, TrainerScorer(policy, TEMPERATURE).of)
         if not shares_disk:
             _hide_paths(self.sync)

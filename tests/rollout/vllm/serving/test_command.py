@@ -113,6 +113,19 @@ def test_the_environment_adds_to_the_users() -> None:
     assert "127.0.0.1" == found["VLLM_HOST_IP"]
 
 
+def test_a_server_has_a_token_whatever_the_user_has_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The user's own for this machine, or the one of the environment."""
+    monkeypatch.delenv("TERSELY_TOKEN", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own = outer(CPU)["TERSELY_TOKEN"]
+    assert 43 == len(own)
+    assert own == (tmp_path / ".cache" / "tersely" / "token").read_text()
+    found = environment(CPU, folder=Path("/serve"), outer={"TERSELY_TOKEN": "mine"})
+    assert "mine" == found["TERSELY_TOKEN"]
+
+
 def test_threads_are_the_users_choice() -> None:
     assert ("3", "PASSIVE") == (outer(CPU)["OMP_NUM_THREADS"], outer(CPU)["OMP_WAIT_POLICY"])
     assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in outer(CUDA)

@@ -60,11 +60,12 @@ def test_every_path_but_health_is_guarded() -> None:
         assert 401 == answers(request(path))[0]["status"], path
 
 
+@pytest.mark.usefixtures("token")
 def test_health_says_which_start_of_a_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing else does."""
     monkeypatch.setenv("TERSELY_SERVE_IDENTITY", "0123abcd")
     assert [(b"x-tersely-serve", b"0123abcd")] == answers(request("/health"))[0]["headers"]
-    assert "headers" not in answers(request("/v1/models"))[0]
+    assert "headers" not in answers(request("/v1/models", b"Bearer geheim"))[0]
 
 
 @pytest.mark.usefixtures("token")
@@ -79,8 +80,11 @@ def test_start_up_of_the_application_passes() -> None:
 
 
 @pytest.mark.parametrize("unset", [None, ""])
-def test_without_a_token_all_pass(monkeypatch: pytest.MonkeyPatch, unset: str | None) -> None:
+def test_without_a_token_nobody_passes(monkeypatch: pytest.MonkeyPatch, unset: str | None) -> None:
+    """`serve` always sets one; without it, no token is the right one."""
     monkeypatch.delenv("TERSELY_TOKEN", raising=False)
     if unset is not None:
         monkeypatch.setenv("TERSELY_TOKEN", unset)
-    assert 200 == answers(request("/collective_rpc"))[0]["status"]
+    for said in ((), (b"Bearer ",), (b"Bearer None",)):
+        assert 401 == answers(request("/collective_rpc", *said))[0]["status"]
+    assert 200 == answers(request("/health"))[0]["status"]

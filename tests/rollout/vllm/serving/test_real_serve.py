@@ -18,13 +18,13 @@ import mlx.core as mx
 import pytest
 
 from tersely.policy.load import load_policy
+from tersely.rollout.vllm.token import token_for
 
 
-def call(url: str, path: str, body: Any = None, token: str = "") -> Any:
-    """JSON from a GET, or from a POST of `body`."""
+def call(url: str, path: str, body: Any = None, token: str | None = None) -> Any:
+    """JSON from a GET, or from a POST of `body`; with the user's own token by default."""
     headers = {"content-type": "application/json"}
-    if token:
-        headers["authorization"] = f"Bearer {token}"
+    headers["authorization"] = f"Bearer {token or token_for(url)}"
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url + path, data, headers)
     with urllib.request.urlopen(request, timeout=120) as reply:

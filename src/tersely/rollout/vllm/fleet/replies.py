@@ -4,7 +4,6 @@ Both endpoints that vLLM has for token ids are read here. They differ in how the
 of the weights: see `Dialect`.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
@@ -85,7 +84,7 @@ def _choices(reply: Any, expected: Expected) -> list[dict[str, Any]]:
     request_id = reply.get("request_id", reply.get("id"))
     # vLLM puts the name of its endpoint before the id that it was given.
     if not isinstance(request_id, str) or not request_id.endswith(expected.request_id):
-        raise _Unfit(f"it answers request {request_id!r}, not {expected.request_id!r}")
+        raise _Unfit(f"it answers request {_shown(request_id)}, not {expected.request_id!r}")
     choices = reply.get("choices")
     if not isinstance(choices, list) or not all(isinstance(one, dict) for one in choices):
         raise _Unfit("it has no list of choices")
@@ -94,7 +93,7 @@ def _choices(reply: Any, expected: Expected) -> list[dict[str, Any]]:
     # Completion i has seed + i, so the order is part of the answer.
     indices = [choice.get("index") for choice in choices]
     if sorted(filter(_is_count, indices)) != list(range(len(choices))):
-        raise _Unfit(f"its completions have the places {indices}")
+        raise _Unfit(f"its completions have the places {_shown(indices)}")
     for part in (reply, *choices):
         if part.get("prompt_token_ids") not in (None, list(expected.share.prompt)):
             raise _Unfit("it is about another prompt")
@@ -103,7 +102,7 @@ def _choices(reply: Any, expected: Expected) -> list[dict[str, Any]]:
 
 def _check_name(reply: dict[str, Any], tag: str) -> None:
     if reply.get("model") != tag:
-        raise _Stale(f"sampled with the model {reply.get('model')!r} instead of {tag!r}")
+        raise _Stale(f"sampled with the model {_shown(reply.get('model'))} instead of {tag!r}")
 
 
 def _check_tags(choice: dict[str, Any], tag: str) -> None:
@@ -115,7 +114,7 @@ def _check_tags(choice: dict[str, Any], tag: str) -> None:
     for span in spans:
         if not isinstance(span, dict) or span.get("version") != tag:
             version = span.get("version") if isinstance(span, dict) else span
-            raise _Stale(f"sampled with the weights {version!r} instead of {tag!r}")
+            raise _Stale(f"sampled with the weights {_shown(version)} instead of {tag!r}")
         if span.get("start") != covered or not _is_count(span.get("end")):
             raise _Unfit("the versions of a completion's tokens have gaps")
         covered = span["end"]
@@ -145,15 +144,20 @@ def _completion(
         raise _Unfit("it was aborted")
     if not isinstance(ids, list) or not ids or not all(_is_count(token) for token in ids):
         raise _Unfit("a completion has no token ids")
+    if max(ids) >= expected.sampling.vocabulary:
+        raise _Unfit(
+            f"a completion has the token id {str(max(ids))[:20]}, and the policy knows "
+            f"{expected.sampling.vocabulary} ids from 0 on"
+        )
     try:
         scored_ids, logprobs = read(choice)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise _Unfit("a completion has no log-probabilities by token id") from None
     if scored_ids != ids or len(logprobs) != len(ids):
         raise _Unfit("its log-probabilities are not those of its token ids")
     for logprob in logprobs:
         if not _is_logprob(logprob):
-            raise _Unfit(f"{logprob!r} is no log-probability of a sampled token")
+            raise _Unfit(f"{_shown(logprob)} is no log-probability of a sampled token")
     return Completion(
         tuple(ids), tuple(map(float, logprobs)), _finish_reason(ids, finish, expected.sampling)
     )
@@ -175,9 +179,18 @@ def _finish_reason(ids: Sequence[int], finish: Any, sampling: Sampling) -> Finis
             )
         return "length"
     raise _Unfit(
-        f"a completion of {len(ids)} tokens ended for the reason {finish!r}, with stop tokens at "
-        f"the places {stops}"
+        f"a completion of {len(ids)} tokens ended for the reason {_shown(finish)}, with stop "
+        f"tokens at the places {stops}"
     )
+
+
+def _shown(value: Any) -> str:
+    """What a server sent, as it may stand in a message."""
+    try:
+        said = repr(value)
+    except (RecursionError, ValueError):  # nested deeply, or with too many digits
+        return f"a {type(value).__name__}"
+    return said if len(said) <= 80 else f"{said[:80]}..."
 
 
 def _is_count(value: Any) -> bool:
@@ -185,6 +198,5 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_logprob(value: Any) -> bool:
-    return (
-        type(value) in (int, float) and math.isfinite(value) and LOWEST_LOGPROB < value <= ROUNDING
-    )
+    # Compared, not `math.isfinite`, which fails at whole numbers that no float can hold.
+    return type(value) in (int, float) and LOWEST_LOGPROB < value <= ROUNDING

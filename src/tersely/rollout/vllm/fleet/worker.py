@@ -59,7 +59,7 @@ class Worker:
             return None
         try:
             return json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise WorkerFault(self.url, f"{path} did not answer in JSON: {_shown(raw)}") from None
 
     async def sample(
@@ -100,7 +100,8 @@ class Worker:
             raise WorkerFault(
                 self.url, f"{path} did not answer within {timeout_s:g} seconds"
             ) from None
-        except (aiohttp.ClientError, OSError) as error:
+        # ValueError is what becomes of a header or an encoding that cannot be read.
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise WorkerFault(self.url, f"{path} gave no answer ({_cause(error)})") from None
         if 200 <= status < 300:
             return raw
@@ -174,7 +175,7 @@ def _message(raw: bytes) -> str:
     """What a server says about an error: vLLM's own sentence where there is one."""
     try:
         return _shown(json.loads(raw)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return _shown(raw)
 
 

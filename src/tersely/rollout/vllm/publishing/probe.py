@@ -35,8 +35,12 @@ class Stale(WorkerFault):
 class Probe:
     """A short completion that a worker samples and the trainer scores."""
 
-    def __init__(self, prompt: Sequence[int], temperature: float) -> None:
+    def __init__(
+        self, prompt: Sequence[int], temperature: float, vocabulary: int = 1 << 31
+    ) -> None:
+        """`vocabulary` is how many ids the trainer can score."""
         self._prompt, self._temperature = tuple(prompt), temperature
+        self._vocabulary = vocabulary
         self._known_exact: set[str] = set()
         self._scoring = ThreadPoolExecutor(1, thread_name_prefix="probe")
 
@@ -88,7 +92,7 @@ class Probe:
     ) -> Completion:
         share = Share(group=0, first=0, count=1, prompt=self._prompt, seed=seed)
         # Without tokens to stop at, because one token alone would say little.
-        sampling = Sampling(tokens, self._temperature, stop_token_ids=())
+        sampling = Sampling(tokens, self._temperature, (), self._vocabulary)
         (completion,) = await worker.sample(share, sampling, tag=published.tag, dialect=dialect)
         return completion
 

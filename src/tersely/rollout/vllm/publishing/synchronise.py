@@ -40,7 +40,7 @@ class Synchroniser:
         self._reload, self._restart = Reload(self._receiver), Restart(self._receiver)
         self._load_adapter = LoadAdapter(self._receiver)
         prompt = policy.tokenizer.encode_completion(PROBE_TEXT)
-        self._probe = Probe(prompt, config.temperature)
+        self._probe = Probe(prompt, config.temperature, policy.vocabulary())
         self.dtype = "float32"
         """What weights are written in."""
 

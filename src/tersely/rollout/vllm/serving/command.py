@@ -14,6 +14,7 @@ from typing import Any
 from tersely.errors import ConfigError, ModelError
 from tersely.rollout.vllm.serving.interpreter import Installed, Platform
 from tersely.rollout.vllm.serving.options import LORA_RANKS, ServeOptions
+from tersely.rollout.vllm.token import TOKEN_VARIABLE, server_token
 
 WORKER_PACKAGE = "tersely_worker"
 """Name under which the server finds a copy of `worker_side`."""
@@ -109,11 +110,13 @@ def arguments(
 
 def environment(installed: Installed, *, folder: Path, outer: Mapping[str, str]) -> dict[str, str]:
     """Its environment: `outer`, and what makes it serve a trainer. `folder` is where serve and
-    the worker side leave each other notes, and where the copy of `worker_side` lies."""
+    the worker side leave each other notes, and where the copy of `worker_side` lies. Raises
+    `ConfigError` where there is no token for it."""
     paths = [str(folder / "python"), *filter(None, [outer.get("PYTHONPATH")])]
     added = {
         "PYTHONPATH": os.pathsep.join(paths),
         FOLDER_VARIABLE: str(folder),
+        TOKEN_VARIABLE: outer.get(TOKEN_VARIABLE) or server_token(),
         # What a trainer does besides sampling: /collective_rpc, /pause, /load_lora_adapter ...
         "VLLM_SERVER_DEV_MODE": "1",
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tersely.errors import ConfigError
+from tersely.rollout.vllm.token import TOKEN_VARIABLE
 
 PYTHON_VARIABLE = "TERSELY_VLLM_PYTHON"
-TOKEN_VARIABLE = "TERSELY_TOKEN"
 METAL_PYTHON = Path("~/.venv-vllm-metal/bin/python")
 """Where the installer of vllm-metal makes its environment."""
 DTYPES = ("auto", "float32", "bfloat16", "float16")

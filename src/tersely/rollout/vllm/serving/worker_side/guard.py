@@ -16,8 +16,9 @@ IDENTITY_HEADER = b"x-tersely-serve"
 
 
 class Guard:
-    """ASGI middleware: where `$TERSELY_TOKEN` is set, everything but `/health` wants it as a
-    bearer token. vLLM's own `--api-key` leaves out the endpoints that change weights.
+    """ASGI middleware: everything but `/health` wants `$TERSELY_TOKEN` as a bearer token, and
+    nothing lets in where that is not set. vLLM's own `--api-key` leaves out the endpoints that
+    change weights.
 
     `/health` says which start of a server it is that answers, `$TERSELY_SERVE_IDENTITY`."""
 
@@ -48,7 +49,9 @@ class Guard:
             await send({"type": "http.response.body", "body": REFUSAL})
 
     def _lets_in(self, scope: Scope) -> bool:
-        if self._expected is None or scope["type"] not in ("http", "websocket"):
+        if scope["type"] not in ("http", "websocket"):
             return True
+        if self._expected is None:
+            return False
         said = [value for name, value in scope["headers"] if name == b"authorization"]
         return len(said) == 1 and hmac.compare_digest(said[0], self._expected)

@@ -1,0 +1,158 @@
+"""One stage of a run: trained from where it stands, or taken from a run that has it."""
+
+import logging
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from tersely.deciding import NOT_DECIDING
+from tersely.evaluation.scores import means, score_summaries
+from tersely.evaluation.summaries import greedy_summaries
+from tersely.policy.load import checkpoint_fingerprint, load_policy
+from tersely.prepared import Prepared
+from tersely.progress import Progress
+from tersely.records import Group
+from tersely.rewards.mixture import Mixture
+from tersely.seeds import derive
+from tersely.tracking.tracker import Tracker
+from tersely.training.checkpoint import save_checkpoint
+from tersely.training.checkpoints import Checkpoints
+from tersely.training.checks.all import Checks
+from tersely.training.checks.findings import Findings
+from tersely.training.checks.seen import Setting
+from tersely.training.lifeline import StageLifeline
+from tersely.training.precision import precision_of
+from tersely.training.progress import StageProgress
+from tersely.training.stage_store import shared_stage, stage_key
+from tersely.training.stages import Stage
+from tersely.training.trainer import train
+from tersely.training.validation import Validation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageTraining:
+    """One stage of a run."""
+
+    prepared: Prepared
+    stage: Stage
+    mixture: Mixture
+    tracker: Tracker
+    checkpoints: Checkpoints
+    findings: Findings
+    first_step: int
+    folder: Path
+
+    @property
+    def steps(self) -> int:
+        return self.prepared.config.trainer.steps_for(len(self.prepared.train_prompts))
+
+    def train(self) -> None:
+        """Train the policy, from where an earlier process left the stage."""
+        config, policy = self.prepared.config, self.prepared.policy
+        seed = derive(config.seed, "stage", *self.stage.name.encode())
+        policy.attach(config.tuning, derive(seed, "init"))
+        progress = StageProgress(self.stage.name, self.steps, self.tracker, self.first_step)
+        validation = Validation(
+            config.trainer, self._look, lambda: self.checkpoints.keep_best(policy)
+        )
+        with closing(config.rollout.build(policy, seed, self.folder)) as sampler, progress:
+            train(
+                policy,
+                self.prepared.train_prompts,
+                self.mixture,
+                sampler,
+                trainer=config.trainer,
+                rollout=config.rollout,
+                advantage=config.advantage,
+                loss=config.loss,
+                correction=config.correction,
+                seed=seed,
+                reporter=progress,
+                skipped=self.folder / "skipped" / self.stage.name,
+                lifeline=StageLifeline(
+                    policy,
+                    self.checkpoints,
+                    config.trainer,
+                    stage=self.stage.name,
+                    first_step=self.first_step,
+                    validation=validation,
+                ),
+                checks=Checks(self._setting(), self.findings),
+            )
+        policy.merge()
+        if validation.goes_back and (best := self.checkpoints.best):
+            log.info("stage %s ends with its best weights, %s", self.stage.name, best)
+            policy.model.update(load_policy(best).parameters())
+
+    def _setting(self) -> Setting:
+        config = self.prepared.config
+        return Setting.of(
+            self.prepared.policy,
+            config.trainer,
+            config.rollout,
+            stage=self.stage.name,
+            target=config.length.target,
+            prompts=len(self.prepared.train_prompts),
+            posts=self.prepared.posts,
+        )
+
+    def shared(self) -> None:
+        """Take the stage's checkpoint from the store, training it first if nobody has."""
+        policy, config = self.prepared.policy, self.prepared.config
+
+        def train_into(folder: Path) -> None:
+            self.train()
+            save_checkpoint(policy, folder)
+
+        key = self._key()
+        store = Path(config.tracking.folder) / "stages"
+        kept_in, trained_here = shared_stage(store, key, train_into)
+        trained = str(trained_here).lower()
+        self.tracker.tags({"shared_stage": key, "shared_stage_trained_here": trained})
+        if not trained_here:
+            log.info("stage %s is taken from %s, trained earlier", self.stage.name, kept_in)
+            policy.model.update(load_policy(kept_in).parameters())
+
+    def _key(self) -> str:
+        config = self.prepared.config
+        groups = (
+            *("tuning", "prompt", "length", "advantage"),
+            *("loss", "correction", "rollout", "trainer"),
+        )
+        return stage_key(
+            {
+                "stage": asdict(self.stage),
+                "data": self.prepared.fingerprint,
+                "model": checkpoint_fingerprint(self.prepared.policy.folder),
+                "seed": config.seed,
+                "precision": precision_of(config.trainer).name,
+                **{name: _deciding(getattr(config, name)) for name in groups},
+            }
+        )
+
+    def _look(self) -> dict[str, float]:
+        """The policy as it is, on the validation split: scores as of the test split, and the
+        stage's reward."""
+        policy, config = self.prepared.policy, self.prepared.config
+        prompts = self.prepared.validation_prompts
+        with Progress("validation split", len(prompts), "summary") as progress:
+            summaries = greedy_summaries(
+                policy.model, policy.tokenizer, prompts, config.rollout.max_tokens, progress.at
+            )
+        rewards = [
+            self.mixture.score(Group(prompt, (summary.as_rollout(),))).reward[0]
+            for prompt, summary in zip(prompts, summaries, strict=True)
+        ]
+        scores = score_summaries(summaries, self.prepared.metrics)
+        return {"reward": fmean(rewards), **means(scores, config.length.target)}
+
+
+def _deciding(choice: Any) -> list[object]:
+    """The type of a group's choice and the values that the weights of a stage depend on. The type
+    counts because two losses may well have the same fields."""
+    values = {name: value for name, value in asdict(choice).items() if name not in NOT_DECIDING}
+    return [type(choice).__name__, values]
