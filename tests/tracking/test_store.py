@@ -190,8 +190,7 @@ def test_the_run_url() -> None:
 @pytest.mark.parametrize("store", ["http://me:sesame@box:5000", "https://box/?token=sesame"])
 def test_a_secret_in_an_address_is_refused_and_not_repeated(store: str, tmp_path: Path) -> None:
     """It would stand in config.yaml, in messages and in links."""
-    tracking = MlflowTracking(store=store, folder=str(tmp_path / "mlruns"))
     with pytest.raises(ConfigError, match="MLFLOW_TRACKING_PASSWORD") as raised:
-        tracking.prepare()
+        MlflowTracking(store=store, folder=str(tmp_path / "mlruns"))
     assert "sesame" not in str(raised.value)
     assert [] == list(tmp_path.iterdir())

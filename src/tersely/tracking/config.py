@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tersely.errors import ConfigError
+from tersely.tracking.address import check_store_is_public
 
 if TYPE_CHECKING:
     from tersely.tracking.earlier import EarlierRun
@@ -112,6 +113,8 @@ class MlflowTracking(TrackingConfig):
             raise ConfigError(
                 "tracking.experiment must be a name, got an empty text; the default is tersely"
             )
+        if self.store is not None:
+            check_store_is_public(self.store)
         if self.store is not None and not self.store.startswith(("sqlite:///", "http")):
             raise ConfigError(
                 f"tracking.store must begin with sqlite:/// or http, got {self.store!r}; MLflow "

@@ -1,6 +1,5 @@
 """What a run can be read back by: the code's version, the packages, the machine."""
 
-import json
 import os
 import platform
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import tersely
 from tersely.tracking.tracker import Tracker
+from tersely.whole_file import write_json, write_whole
 
 PACKAGES = (
     "mlx",
@@ -77,8 +77,8 @@ def keep_facts(tracker: Tracker, facts: RunFacts, config: str, folder: Path) -> 
 def write_facts(facts: RunFacts, config: str, folder: Path) -> tuple[Path, Path]:
     """Write both to `folder`; where they are."""
     environment, resolved = folder / "environment.json", folder / "config.yaml"
-    environment.write_text(json.dumps(asdict(facts), indent=2) + "\n", encoding="utf-8")
-    resolved.write_text(config, encoding="utf-8")
+    write_json(environment, asdict(facts))
+    write_whole(resolved, config)
     return environment, resolved
 
 

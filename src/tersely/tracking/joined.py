@@ -60,7 +60,7 @@ class JoinedMlflow(MlflowRun):
         self._store = Store(client, str(run.info.experiment_id))
         self._know(run)
         self._files.__enter__()
-        self._outbox = Outbox(self._send)
+        self._outbox = Outbox(self._send, kept=self._files.kept_points)
         return self
 
     def artifact(self, path: Path, folder: str = "") -> None:

@@ -62,7 +62,7 @@ class MlflowRun:
         except BaseException as error:
             self._files.__exit__(type(error), error, None)
             raise
-        self._outbox = Outbox(self._send)
+        self._outbox = Outbox(self._send, kept=self._files.kept_points)
         if self._files.goes_on:
             self._send_what_is_kept()
         return self

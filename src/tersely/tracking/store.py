@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tersely.errors import TrackingError
-from tersely.tracking.address import check_store_is_public
 from tersely.tracking.config import MlflowTracking
 from tersely.tracking.outbox import brief
 
@@ -79,7 +78,6 @@ def store_uri(config: MlflowTracking) -> str:
     elif config.store.startswith(SQLITE):
         file = Path(config.store.removeprefix(SQLITE)).absolute()
     else:
-        check_store_is_public(config.store)
         return config.store
     if unclear := IN_A_URI.search(str(file)):
         raise TrackingError(

@@ -48,6 +48,11 @@ COUNTS = {
     "patience": 1,
 }
 """Fields that count something, and their least values."""
+MOST = 10**9
+"""Of anything that is counted: more is a slip of the finger."""
+POSITIVE = ("learning_rate", "max_gradient_norm")
+LARGEST = 1e6
+"""Of these, of epochs, and of the weight decay."""
 
 
 @dataclass
@@ -118,16 +123,20 @@ class TrainerConfig:
                 f"steps={self.steps} and epochs={self.epochs}; for steps set trainer.steps=40 "
                 "trainer.epochs=null, for epochs trainer.steps=null trainer.epochs=1"
             )
-        if self.steps is not None and self.steps < 1:
-            raise ConfigError(f"trainer.steps must be at least 1, got {self.steps}")
-        if self.epochs is not None and not 0 < self.epochs < math.inf:
-            raise ConfigError(f"trainer.epochs must be above 0, got {self.epochs}")
+        if self.steps is not None and not 1 <= self.steps <= MOST:
+            raise ConfigError(
+                f"trainer.steps must be at least 1, got {self.steps}; the most is {MOST}"
+            )
+        if self.epochs is not None and not 0 < self.epochs <= LARGEST:
+            raise ConfigError(
+                f"trainer.epochs must be above 0, got {self.epochs}; the most is {LARGEST:g}"
+            )
         for name in COUNTS:
             value = getattr(self, name)
-            if value is not None and value < COUNTS[name]:
+            if value is not None and not COUNTS[name] <= value <= MOST:
                 raise ConfigError(
-                    f"trainer.{name} must be at least {COUNTS[name]}, got {value}; leave it out "
-                    "for its default"
+                    f"trainer.{name} must be at least {COUNTS[name]}, got {value}; the most is "
+                    f"{MOST}; leave it out for its default"
                 )
         if self.prompts_per_step % self.mini_batches:
             raise ConfigError(
@@ -144,12 +153,17 @@ class TrainerConfig:
                 f"trainer.memory_limit_gb must be above 0, got {self.memory_limit_gb}; leave it "
                 "out to use most of this machine's memory"
             )
-        for name in ("learning_rate", "max_gradient_norm"):
+        for name in POSITIVE:
             value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ConfigError(f"trainer.{name} must be above 0, got {value}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ConfigError(f"trainer.weight_decay must be 0 or more, got {self.weight_decay}")
+            if not 0 < value <= LARGEST:
+                raise ConfigError(
+                    f"trainer.{name} must be above 0, got {value}; the most is {LARGEST:g}"
+                )
+        if not 0 <= self.weight_decay <= LARGEST:
+            raise ConfigError(
+                f"trainer.weight_decay must be 0 or more, got {self.weight_decay}; the most is "
+                f"{LARGEST:g}"
+            )
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             if not 0 <= value < 1:

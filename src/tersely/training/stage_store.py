@@ -6,20 +6,17 @@ with the process that holds it, so a run that dies leaves the stage to the next 
 checkpoint appears whole or not at all.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO
 
 from tersely.errors import TrackingError
+from tersely.file_lock import wait_for
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +34,6 @@ CODE = {
     "training",
 }
 """The folders and modules of the package whose code a stage's weights depend on."""
-
-WAITING_SAID_EVERY = 30.0
-"""Seconds between two lines that say what a run is waiting for."""
 
 
 def stage_key(depends_on: Mapping[str, object]) -> str:
@@ -74,7 +68,8 @@ def shared_stage(store: Path, key: str, train_into: Callable[[Path], None]) -> t
             f"shared stages cannot be kept in {store} ({error.strerror}); set tracking.folder to "
             "a folder that can be written"
         ) from error
-    with lock, _held(lock, key):
+    with lock:
+        wait_for(lock, f"the run that trains shared stage {key}")
         if folder.is_dir():
             return folder, False
         _clear(beginning)  # what a run that was killed here has left
@@ -89,22 +84,3 @@ def shared_stage(store: Path, key: str, train_into: Callable[[Path], None]) -> t
 def _clear(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
-
-
-@contextmanager
-def _held(lock: IO[str], key: str) -> Iterator[None]:
-    began = said = time.monotonic()
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if said == began or time.monotonic() - said > WAITING_SAID_EVERY:
-                waited = time.monotonic() - began
-                log.info("waiting for the run that trains shared stage %s (%.0f s)", key, waited)
-                said = time.monotonic()
-            time.sleep(0.2)
-    try:
-        yield
-    finally:
-        fcntl.flock(lock, fcntl.LOCK_UN)
