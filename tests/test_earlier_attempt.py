@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tersely.earlier_attempt import take_folder
-from tersely.errors import ConfigError, DataError
+from tersely.errors import ConfigError, DataError, ModelError
 from tersely.sweep.result import JobResult
 from tersely.tracking.facts import RunFacts
 
@@ -86,13 +86,14 @@ def test_a_run_that_has_finished_is_done_unless_its_budget_was_raised(tmp_path: 
     assert (True, None) == (again.there, again.result)
 
 
-def test_other_code_is_said_and_other_data_are_refused(
+def test_other_code_is_said_and_other_data_or_another_model_are_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun(tmp_path)
     before = {"code_version": "abc", "packages": {"mlx": "1.0"}}
     (tmp_path / "environment.json").write_text(json.dumps(before))
-    (tmp_path / "tags.json").write_text('{"data_fingerprint": "d1"}')
+    tags = {"data_fingerprint": "d1", "model_fingerprint": "m1"}
+    (tmp_path / "tags.json").write_text(json.dumps(tags))
     earlier = take_folder(tmp_path, YAML, CHOICES)
     with caplog.at_level(logging.WARNING):
         earlier.warn_of_other_code(RunFacts("abc", False, {"mlx": "1.0"}, "3", "Linux", 2))
@@ -103,3 +104,11 @@ def test_other_code_is_said_and_other_data_are_refused(
     earlier.check_data("d1")
     with pytest.raises(DataError, match="d2, and had d1"):
         earlier.check_data("d2")
+    earlier.check_model("m1")
+    with pytest.raises(ModelError, match="m2, and had m1"):
+        earlier.check_model("m2")
+
+
+def test_what_an_older_version_did_not_keep_is_not_held_against_a_run(tmp_path: Path) -> None:
+    begun(tmp_path)
+    take_folder(tmp_path, YAML, CHOICES).check_model("m1")

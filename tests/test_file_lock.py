@@ -1,5 +1,7 @@
 """One process at a time."""
 
+import errno
+import fcntl
 import logging
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tersely import file_lock
 from tersely.file_lock import if_free, take, wait_for
 
 HOLD = """
@@ -46,3 +49,32 @@ def test_it_is_waited_for_until_its_holder_is_gone(
 def test_a_lock_that_cannot_be_opened_is_not_free(tmp_path: Path) -> None:
     with if_free(tmp_path / "nowhere" / "run.lock") as free:
         assert not free
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_without_locks_work_goes_on_and_that_is_said_once(
+    number: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for ever, and no run of another process counts as killed."""
+
+    def refuse(lock: object, how: int) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(file_lock, "_said_of", set())
+    with (tmp_path / "run.lock").open("a") as lock:
+        assert take(lock)
+        wait_for(lock, "nobody")
+    with if_free(tmp_path / "run.lock") as free:
+        assert not free
+    (said,) = caplog.records
+    assert f"the file system of {tmp_path / 'run.lock'} has no locks" in said.getMessage()
+
+
+def test_another_error_of_a_lock_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(lock: object, how: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (tmp_path / "run.lock").open("a") as lock, pytest.raises(OSError, match="broken"):
+        take(lock)

@@ -70,8 +70,9 @@ def a_step(step: int, **changed: Any) -> Seen:
     metrics = {
         "loss/ratio_mean": 1.0001,
         "loss/mismatch_kl": 1e-4,
-        "loss/kl_reference": 1e-4 * step**2,
+        "loss/reference_kl": 1e-4 * step**2,
         "update/gradient_norm": 0.4,
+        "update/clipped_share": 0.0,
         "update/changed_share": 1.0,
         "update/learning_rate": 5e-5,
     }
@@ -114,6 +115,7 @@ def trained_and_watched(
     draw_from: Callable[[int, int], int] = lambda asked, now: asked,
     damage: Callable[[Group], Group] = lambda group: group,
     reference: Callable[[Policy], Any] = Policy.reference,
+    aggregation: Aggregation = Aggregation.sequence_mean,
     interrupted: bool = False,
     **trainer: Any,
 ) -> Checks:
@@ -153,7 +155,7 @@ def trained_and_watched(
         held,
         GrpoConfig(beta=1e-3).build(uncorrected),
         weights,
-        aggregation=Aggregation.sequence_mean,
+        aggregation=aggregation,
         trainer=config,
         max_tokens=max_tokens,
         temperature=temperature,

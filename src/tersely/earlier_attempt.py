@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from tersely.deciding import BUDGET, decides
-from tersely.errors import ConfigError, DataError, TrackingError
+from tersely.errors import ConfigError, DataError, ModelError, TrackingError
 from tersely.sweep.result import JobResult, read_result
 from tersely.tracking.facts import RunFacts
 from tersely.whole_file import read_kept, write_json, write_whole
@@ -47,6 +47,7 @@ class EarlierAttempt:
     mlx: str | None = None
     """The version of MLX."""
     data_fingerprint: str | None = None
+    model_fingerprint: str | None = None
 
     def warn_of_other_code(self, facts: RunFacts) -> None:
         """Say where the earlier attempt had another version of the code or of MLX."""
@@ -73,6 +74,18 @@ class EarlierAttempt:
                 f"when the run in {self.folder} began; a run that went on would have learned "
                 "from both. Bring the data back, set hydra.run.dir=FOLDER (of a sweep "
                 "hydra.sweep.dir=FOLDER) to another place, or delete the folder"
+            )
+
+    def check_model(self, fingerprint: str) -> None:
+        """Raises ModelError where the checkpoint is not the one that the run began with: a link
+        may have moved, a repository may have changed."""
+        if self.model_fingerprint not in (None, fingerprint):
+            raise ModelError(
+                f"the model's checkpoint has the fingerprint {fingerprint}, and had "
+                f"{self.model_fingerprint} when the run in {self.folder} began; a run that went "
+                "on would be compared with another model than it came from. Bring the checkpoint "
+                "back (model.path may be a link that has moved), set hydra.run.dir=FOLDER (of a "
+                "sweep hydra.sweep.dir=FOLDER) to another place, or delete the folder"
             )
 
 
@@ -126,12 +139,14 @@ def _own_values(folder: Path, wanted: Values) -> Values | None:
 def _as_it_was(folder: Path) -> EarlierAttempt:
     environment = read_kept(folder / "environment.json")
     packages = environment.get("packages")
+    tags = read_kept(folder / "tags.json")
     return EarlierAttempt(
         folder,
         True,
         code_version=environment.get("code_version"),
         mlx=packages.get("mlx") if isinstance(packages, dict) else None,
-        data_fingerprint=read_kept(folder / "tags.json").get("data_fingerprint"),
+        data_fingerprint=tags.get("data_fingerprint"),
+        model_fingerprint=tags.get("model_fingerprint"),
     )
 
 

@@ -155,6 +155,7 @@ def _train_and_judge(
     earlier: EarlierAttempt,
     tracker: Tracker,
 ) -> None:
+    from tersely.policy.load import checkpoint_fingerprint
     from tersely.prepared import prepare
     from tersely.run import judge_test_split, run
     from tersely.tracking.curves import draw_curves
@@ -167,7 +168,9 @@ def _train_and_judge(
     tracker.tags({"overrides": " ".join(job.overrides)})
     prepared = prepare(config)
     earlier.check_data(prepared.fingerprint)
-    tracker.tags({"data_fingerprint": prepared.fingerprint})
+    model = checkpoint_fingerprint(prepared.policy.folder)
+    earlier.check_model(model)
+    tracker.tags({"data_fingerprint": prepared.fingerprint, "model_fingerprint": model})
     trained = run(prepared, tracker, job.folder)
     outcome.metrics = dict(trained.metrics)
     outcome.metrics |= judge_test_split(prepared, trained, tracker)

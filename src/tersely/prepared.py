@@ -7,6 +7,7 @@ from tersely.config import Config
 from tersely.data.prompts import make_prompts
 from tersely.errors import ConfigError
 from tersely.evaluation.judges.verdicts import Judge
+from tersely.evaluation.scores import score_names
 from tersely.policy.load import Policy
 from tersely.records import Prompt
 from tersely.rewards.mixture import Mixture
@@ -15,6 +16,10 @@ from tersely.rewards.quality import Metric
 from tersely.training.schedule import rates_of
 from tersely.training.stages import Stage
 from tersely.training.trainer import check_context, schedule_of
+from tersely.training.validation import check_best_by
+
+FEW = 20
+"""Examples that tell what is measured of all."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,9 @@ def prepare(config: Config) -> Prepared:
         name: make_prompts(getattr(splits, name), policy.tokenizer, config.prompt, name)
         for name in looked_at
     }
+    if config.trainer.evaluate_every is not None:
+        few = splits.validation[:FEW]
+        check_best_by(config.trainer, {"reward", *score_names(metrics, few, config.length.target)})
     rates_of(config.trainer, config.trainer.steps_for(len(prompts["train"])))  # may refuse
     schedule_of(config.trainer, config.rollout)  # may refuse
     for split in prompts.values():

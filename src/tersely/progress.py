@@ -24,7 +24,7 @@ class Progress:
     def __init__(self, name: str, total: int, unit: str) -> None:
         self._name, self._total, self._unit = name, total, unit
         self._began = self._said = time.monotonic()
-        self._last = 0
+        self._first = self._last = 0
 
     def __enter__(self) -> Self:
         from tqdm import tqdm
@@ -46,6 +46,12 @@ class Progress:
     ) -> None:
         self._bar.close()
 
+    def begins_at(self, done: int) -> None:
+        """`done` of the total are there already: they say nothing of how long the rest takes."""
+        self._first = done
+        if not self._bar.disable:
+            self._bar.initial = self._bar.n = self._bar.last_print_n = done
+
     def at(self, done: int, **said: str) -> None:
         """`done` of the total are done; `said` are names and values worth a look."""
         if not self._bar.disable:
@@ -56,8 +62,9 @@ class Progress:
         if now - self._said > LINE_EVERY or done == self._total > self._last:
             words = [f"{self._name}: {self._unit} {done} of {self._total}"]
             words += [f"{name} {value}" for name, value in said.items()]
-            if done:
-                words.append(f"{(now - self._began) / done * (self._total - done):.0f} s left")
+            if done > self._first:
+                each = (now - self._began) / (done - self._first)
+                words.append(f"{each * (self._total - done):.0f} s left")
             log.info(", ".join(words))
             self._said = now
         self._last = done

@@ -92,9 +92,9 @@ def _score_before(
 ) -> dict[str, float]:
     """`test/before/...`, measured once in a run: `kept` is the file that has them."""
     if found := read_kept(kept):
-        return found
+        return dict(found["scores"])
     measured, _ = _score(prepared, "before", tracker, findings)
-    write_json(kept, measured, synced=True)
+    write_json(kept, {"scores": measured, "checks": findings.names}, synced=True)
     return measured
 
 
@@ -102,7 +102,8 @@ def _found_before(folder: Path) -> list[str]:
     """Names of the checks that found something while an earlier process trained this run."""
     names = dict.fromkeys(name for line in read_metrics(folder) for name in line)
     checks = (name.removeprefix("checks/") for name in names if name.startswith("checks/"))
-    return [name for name in checks if name != "found"]
+    before = read_kept(folder / BEFORE).get("checks", [])
+    return [*before, *(name for name in checks if name != "found")]
 
 
 def _train_stages(
@@ -118,7 +119,13 @@ def _train_stages(
         training = StageTraining(
             prepared, stage, mixture, tracker, checkpoints, findings, step, folder
         )
-        training.shared() if stage.shared else training.train()
+        if kept := checkpoints.after(stage.name):
+            log.info("stage %s is trained already: %s", stage.name, kept)
+            prepared.policy.model.update(load_policy(kept).parameters())
+        else:
+            training.shared() if stage.shared else training.train()
+            if stage is not prepared.stages[-1][0]:
+                checkpoints.keep_after(prepared.policy, stage.name)
         step += training.steps
 
 

@@ -29,8 +29,12 @@ from tersely.training.stage_store import shared_stage, stage_key
 from tersely.training.stages import Stage
 from tersely.training.trainer import train
 from tersely.training.validation import Validation
+from tersely.whole_file import read_kept, write_json
 
 log = logging.getLogger(__name__)
+
+FINDINGS = "findings.json"
+"""In the checkpoint of a shared stage: what the checks found while it was trained."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,7 @@ class StageTraining:
         seed = derive(config.seed, "stage", *self.stage.name.encode())
         policy.attach(config.tuning, derive(seed, "init"))
         progress = StageProgress(self.stage.name, self.steps, self.tracker, self.first_step)
-        validation = Validation(
-            config.trainer, self._look, lambda: self.checkpoints.keep_best(policy)
-        )
+        validation = Validation(config.trainer, self._look, self._keep_best)
         with closing(config.rollout.build(policy, seed, self.folder)) as sampler, progress:
             train(
                 policy,
@@ -84,9 +86,23 @@ class StageTraining:
                 checks=Checks(self._setting(), self.findings),
             )
         policy.merge()
-        if validation.goes_back and (best := self.checkpoints.best):
-            log.info("stage %s ends with its best weights, %s", self.stage.name, best)
-            policy.model.update(load_policy(best).parameters())
+        if validation.goes_back:
+            self._go_back(validation.best_step)
+
+    def _keep_best(self, step: int) -> None:
+        self.checkpoints.keep_best(self.prepared.policy, self.stage.name, step)
+
+    def _go_back(self, step: int) -> None:
+        best = self.checkpoints.best_of(self.stage.name, step)
+        if best is None:
+            log.warning(
+                "the weights after step %d of stage %s, which were best, are not kept any more: "
+                "the stage ends with its last ones",
+                *(step, self.stage.name),
+            )
+            return
+        log.info("stage %s ends with its best weights, %s", self.stage.name, best)
+        self.prepared.policy.model.update(load_policy(best).parameters())
 
     def _setting(self) -> Setting:
         config = self.prepared.config
@@ -106,7 +122,8 @@ class StageTraining:
 
         def train_into(folder: Path) -> None:
             self.train()
-            save_checkpoint(policy, folder)
+            found = {"checks": self.findings.state()}
+            save_checkpoint(policy, folder, lambda half: write_json(half / FINDINGS, found))
 
         key = self._key()
         store = Path(config.tracking.folder) / "stages"
@@ -116,6 +133,7 @@ class StageTraining:
         if not trained_here:
             log.info("stage %s is taken from %s, trained earlier", self.stage.name, kept_in)
             policy.model.update(load_policy(kept_in).parameters())
+            self.findings.take_over(read_kept(kept_in / FINDINGS).get("checks", []))
 
     def _key(self) -> str:
         config = self.prepared.config

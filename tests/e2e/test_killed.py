@@ -132,7 +132,7 @@ def test_a_training_run_that_is_killed_ends_with_the_same_weights(
     whole, moments = uninterrupted
     chance = random.Random(chain)
     for place in range(4):
-        moment = chance.randint(1, moments if place == 0 else 2 * moments // 5)
+        moment = chance.randint(1, moments - 40 if place == 0 else 2 * moments // 5)
         delay = chance.choice([0.0, chance.uniform(0, 0.2)])
         assert killed(tmp_path, moment, "train.py", *TRAINING, delay=delay)
 
@@ -210,4 +210,4 @@ def test_a_sweep_of_six_that_is_killed_does_what_is_left(tmp_path: Path) -> None
     assert 6 == len(jobs)
     assert_same(whole, resumed, jobs)
     one, other = ((folder / "multirun/sweep/report.md").read_text() for folder in (whole, resumed))
-    assert one.partition("\n\nCompare")[0] == other.partition("\n\nCompare")[0]
+    assert one.partition("## In MLflow")[0] == other.partition("## In MLflow")[0]

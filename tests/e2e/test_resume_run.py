@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 import signal
 from functools import partial
 from pathlib import Path
@@ -100,6 +101,24 @@ def test_another_configuration_is_refused(finished: Path, change: str, words: st
     assert before == (finished / "run" / "result.json").read_bytes()
     assert "steps: 2" in (finished / "run" / "config.yaml").read_text()
     assert 1 == len(mlflow_runs(finished))
+
+
+def test_another_model_at_the_same_path_is_refused(finished: Path, tmp_path: Path) -> None:
+    """model.path is a link, which moves to weights with another sign in their last number."""
+    trained, link = finished / "run" / "checkpoints" / "final", tmp_path / "latest"
+    shutil.copytree(trained, tmp_path / "other")
+    weights = tmp_path / "other" / "model.safetensors"
+    numbers = bytearray(weights.read_bytes())
+    numbers[-1] ^= 0x80
+    weights.write_bytes(numbers)
+    asked = (*SMALL, "model=local", f"model.path={link}", "tracking=none", "trainer.steps=1")
+    link.symlink_to(trained)
+    train(tmp_path, *asked)
+    (tmp_path / "run" / "result.json").unlink()
+    link.unlink()
+    link.symlink_to(tmp_path / "other")
+    said = " ".join(train(tmp_path, *asked, code=2).split())
+    assert "Error: the model's checkpoint has the fingerprint" in said
 
 
 def test_a_folder_in_which_nothing_was_measured_takes_another_configuration(

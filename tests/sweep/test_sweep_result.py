@@ -74,10 +74,12 @@ def test_a_result_that_was_cut_short_counts_as_missing(tmp_path: Path) -> None:
 
 
 def test_a_job_that_was_refused_counts_as_that(tmp_path: Path) -> None:
-    """What the run has left whose folder it is stays beside it."""
-    (tmp_path / "a").mkdir()
+    """What the run has left whose folder it is stays beside it, its final reward too."""
+    with NoTracking().build(tmp_path / "a", "a") as run:
+        run.metrics({"reward/mean": 0.5}, step=1)
     JobResult("FINISHED").write(tmp_path / "a")
     JobResult("FAILED", error="another").write(tmp_path / "a", REFUSED)
-    assert ["FAILED"] == [result.status for result in read_results(tmp_path)]
+    assert [("FAILED", {})] == [(each.status, each.metrics) for each in read_results(tmp_path)]
     found = read_result(tmp_path / "a")
     assert found is not None and found.finished
+    assert {"reward/mean": 0.5} == found.metrics

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,42 @@ def test_what_a_crash_has_broken_is_said_and_counts_as_missing(
     assert {"name": "a", "status": "FINISHED"} == read_json(tmp_path / "tags.json")
     for words in ("tags.json cannot be read", "params.json cannot be read", "1 lines of"):
         assert words in caplog.text
+
+
+@pytest.mark.parametrize(
+    "broken", [b'{"step": 2, "rew\n', b"\0\0\n", b"\xff\n", b"[1]\n", b'{"step": 2}\n']
+)
+def test_a_broken_line_of_metrics_is_left_out_and_said(
+    broken: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever reads a run that nobody goes on with. The file stays as it is."""
+    first, last = (
+        b'{"step": %d, "milliseconds": 5, "reward/mean": 1.0}\n' % step for step in (1, 3)
+    )
+    (tmp_path / "metrics.jsonl").write_bytes(first + broken + last + b'{"step": 4, "mil')
+    assert [1, 3] == [line["step"] for line in read_metrics(tmp_path)]
+    assert f"1 lines of {tmp_path / 'metrics.jsonl'} cannot be read" in caplog.text
+    assert (tmp_path / "metrics.jsonl").read_bytes().startswith(first + broken + last)
+
+
+def test_metrics_are_on_the_disk_when_their_step_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint, which is, would be newer than they are after a power cut. So is the name of
+    the file."""
+    synced: dict[int, int] = {}
+    """Inode to size."""
+
+    def note(number: int) -> None:
+        synced[os.fstat(number).st_ino] = os.fstat(number).st_size
+
+    monkeypatch.setattr(os, "fsync", note)
+    with NoTracking().build(tmp_path, "a") as run:
+        assert tmp_path.stat().st_ino in synced
+        for step in (1, 2):
+            run.metrics({"reward/mean": 1.0}, step)
+            written = (tmp_path / "metrics.jsonl").stat()
+            assert 0 < written.st_size == synced[written.st_ino]
 
 
 def test_a_full_disk_is_a_paragraph_and_hides_no_other_error(

@@ -1,5 +1,7 @@
 """The MLflow store: made once, found unwritable in time, addressed exactly."""
 
+import errno
+import fcntl
 import os
 import shlex
 import shutil
@@ -37,6 +39,19 @@ def test_processes_that_race_for_a_missing_store_share_one(tmp_path: Path) -> No
     with closing(sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")) as database:
         names = [name for (name,) in database.execute("SELECT name FROM experiments")]
     assert ["Default", "tersely"] == sorted(names)
+
+
+def test_a_store_is_made_without_locks_where_there_are_none(
+    tracking: MlflowTracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems that machines share refuse each lock."""
+
+    def refuse(lock: object, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    store = prepare_store(tracking)
+    assert "tersely" == store.client.get_experiment(store.experiment_id).name
 
 
 def test_artifacts_live_beside_the_database(tracking: MlflowTracking) -> None:

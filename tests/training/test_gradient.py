@@ -119,6 +119,7 @@ def plain(model: nn.Module, case: Case, said: Others) -> Plain:
                 "kl_reference": weight * (mx.exp(reference) - reference - 1),
                 "ratio_mean": case.token_share * ratio,
                 "mismatch_kl": case.token_share * (mx.exp(mismatch) - mismatch - 1),
+                "reference_kl": case.token_share * (mx.exp(reference) - reference - 1),
                 "clip_share": case.token_share * (ratio > 1.2 if advantage > 0 else ratio < 0.8),
                 "entropy": -case.token_share * (p * mx.log(p)).sum(axis=-1),
             }
@@ -346,7 +347,7 @@ def test_a_bfloat16_model_has_its_gradient_in_float32(together: bool, eager: Loa
 
     def linear(logprobs: mx.array, inputs: LossInputs) -> LossParts:
         weights = inputs.mask * (inputs.weights * inputs.advantages)[:, None]
-        return LossParts((logprobs * weights).sum(), *[mx.array(0.0)] * 6)
+        return LossParts((logprobs * weights).sum(), *[mx.array(0.0)] * 7)
 
     def gradient(dtype: mx.Dtype) -> list[mx.array]:
         model.set_dtype(dtype)

@@ -95,6 +95,35 @@ def test_without_a_terminal_a_line_comes_every_few_seconds(
     assert "" == no_terminal.getvalue()
 
 
+def test_the_time_that_is_left_is_by_the_steps_of_this_process(
+    no_terminal: io.StringIO, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier one took 90 of 100 steps. 3 steps took 6 seconds, so 7 take 14, not 6/93 each."""
+    clock = Clock(monkeypatch)
+    tracker: Any = Kept()
+    with StageProgress("length", 100, tracker, 0) as shown:
+        for step in (91, 92, 93):
+            clock.now += 2
+            shown.step(step, of_step(step))
+    (said,) = lines(caplog)
+    assert said.startswith("length: step 93 of 100, ")
+    assert said.endswith(" 14 s left")
+
+
+def test_a_bar_begins_where_the_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2 of 8 summaries were there: of the 10 seconds so far each of the other 2 took 5, so that
+    the 4 that are left take 20."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr("tqdm.std.time", lambda: clock.now)
+    clock = Clock(monkeypatch)
+    with Progress("test split", 8, "summary") as shown:
+        shown.begins_at(2)
+        clock.now += 10
+        shown.at(4)
+    assert "4/8 [00:10<00:20" in terminal.getvalue()
+
+
 def test_on_a_terminal_there_is_a_bar_and_no_lines(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,5 +1,7 @@
 """A stage that ends in the middle goes on, in another process's place, to the same end."""
 
+import json
+import math
 import os
 import shutil
 import signal
@@ -11,7 +13,7 @@ import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
 
-from tersely.errors import RolloutError, RunStopped
+from tersely.errors import RolloutError, RunStopped, TrainingDiverged
 from tersely.objective.advantages import ZScoreConfig
 from tersely.objective.config import GrpoConfig
 from tersely.objective.correction_config import CorrectionConfig, NoCorrection, TisConfig
@@ -19,7 +21,7 @@ from tersely.policy.load import Policy, load_policy
 from tersely.policy.tuning import FullConfig, LoraConfig, TuningConfig
 from tersely.records import Group, Prompt
 from tersely.rewards.length import LengthConfig
-from tersely.rewards.mixture import Mixture
+from tersely.rewards.mixture import Mixture, Term
 from tersely.rollout.local import LocalConfig
 from tersely.rollout.sampler import Sampler, Snapshot
 from tersely.training.checkpoints import Checkpoints
@@ -63,6 +65,7 @@ def go(
     tuning: TuningConfig | None = None,
     correction: CorrectionConfig | None = None,
     sampler: Callable[[Sampler], Sampler] = lambda sampler: sampler,
+    extra: Term | None = None,
     look: Callable[[], Mapping[str, float]] = dict,
     **trainer: Any,
 ) -> Checkpoints:
@@ -83,7 +86,7 @@ def go(
     train(
         policy,
         prompts,
-        Mixture((LengthConfig(target=8).build(),)),
+        Mixture((LengthConfig(target=8).build(), *([extra] if extra else []))),
         sampler(sampling.build(policy, SEED)),
         trainer=configured,
         rollout=sampling,
@@ -99,7 +102,9 @@ def go(
             configured,
             stage="joint",
             first_step=0,
-            validation=Validation(configured, look, lambda: checkpoints.keep_best(policy)),
+            validation=Validation(
+                configured, look, lambda step: checkpoints.keep_best(policy, "joint", step)
+            ),
         ),
     )
     policy.merge()
@@ -222,8 +227,8 @@ class Failing(Sampler):
 def test_without_workers_what_is_learned_is_kept(
     eager: Load, prompts: Sequence[Prompt], tmp_path: Path
 ) -> None:
-    """Sampling for step 5 (counted from 0) fails while step 4 or 3 is worked on. What was in
-    flight is sampled anew, from weights that are newer than it would have had."""
+    """Sampling step 6 fails. The rollouts of step 5 were there by then, and are kept; those of
+    step 6 are sampled by the weights with which the run goes on."""
     with pytest.raises(RolloutError, match=r"nobody answers\. The run can go on after step \d"):
         go(
             eager(),
@@ -236,9 +241,106 @@ def test_without_workers_what_is_learned_is_kept(
     rest = Steps()
     go(eager(), prompts, tmp_path, rest, save_every=None)
 
-    assert min(rest.metrics) in (4, 5, 6)
-    assert 0 == rest.metrics[min(rest.metrics)]["rollout/staleness"]
+    first = min(rest.metrics)
+    assert {5: 1.0, 6: 0.0}[first] == rest.metrics[first]["rollout/staleness"]
     assert STEPS == max(rest.metrics)
+
+
+def test_a_run_that_finds_no_workers_leaves_its_checkpoint_as_it_was(
+    eager: Load, prompts: Sequence[Prompt], tmp_path: Path
+) -> None:
+    """Its rollouts in flight are what a poorer one would lack."""
+    with pytest.raises(Died):
+        go(eager(), prompts, tmp_path, Steps(3))
+    state = tmp_path / "checkpoints" / "step_000002" / "training_state.json"
+    before = state.read_text()
+
+    with pytest.raises(RolloutError, match="nobody answers"):
+        go(eager(), prompts, tmp_path, Steps(), sampler=lambda inner: Failing(inner, 0))
+
+    assert before == state.read_text()
+    assert len(json.loads(before)["in_flight"]) == 1
+
+
+def test_a_reward_that_is_no_number_loses_no_step(
+    eager: Load, prompts: Sequence[Prompt], tmp_path: Path
+) -> None:
+    """At step 4, whose rollouts are scored again when the run goes on."""
+    whole, resumed = eager(), eager()
+    go(whole, prompts, tmp_path / "whole", Steps())
+    groups = 0
+
+    def broken(group: Group) -> list[float]:
+        nonlocal groups
+        groups += 1
+        return [math.nan if groups > 3 * 2 else 0.0] * len(group.rollouts)
+
+    with pytest.raises(TrainingDiverged, match=r"broken.*can go on after step 3"):
+        go(eager(), prompts, tmp_path / "it", Steps(), extra=Term("broken", 1.0, broken))
+    rest = Steps()
+    go(resumed, prompts, tmp_path / "it", rest)
+
+    assert 4 == min(rest.metrics)
+    assert same(whole, resumed)
+
+
+def test_a_request_to_stop_outweighs_what_fails_with_it(
+    eager: Load, prompts: Sequence[Prompt], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a sweep a failure would begin the next job."""
+
+    def ask_and_fail() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise RolloutError("nobody answers")
+
+    with pytest.raises(RunStopped):
+        go(eager(), prompts, tmp_path, Steps(3, ask_and_fail))
+    assert "nobody answers" in caplog.text
+
+
+def test_a_signal_that_is_ignored_stays_so(
+    eager: Load, prompts: Sequence[Prompt], tmp_path: Path
+) -> None:
+    """As of a command that a script has put into the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    reporter = Steps(3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        go(eager(), prompts, tmp_path, reporter)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert STEPS == max(reporter.metrics)
+
+
+def test_later_steps_of_a_past_that_is_gone_do_not_push_out_new_ones(
+    eager: Load, prompts: Sequence[Prompt], tmp_path: Path
+) -> None:
+    """The newest, of step 6, is damaged, and with `keep_last=1` the only one."""
+    with pytest.raises(Died):
+        go(eager(), prompts, tmp_path, Steps(STEPS), keep_last=1)
+    (tmp_path / "checkpoints" / "step_000006" / "config.json").unlink()
+
+    with pytest.raises(Died):
+        go(eager(), prompts, tmp_path, Steps(3), keep_last=1)
+
+    kept = tmp_path / "checkpoints"
+    assert ["step_000002"] == [path.name for path in kept.glob("step_*")]
+    assert "step_000002" == os.readlink(kept / "latest")
+    assert (kept / "damaged_step_000006").is_dir()
+
+
+def test_a_checkpoint_that_was_moved_aside_for_a_newer_one_is_put_back(
+    eager: Load, prompts: Sequence[Prompt], tmp_path: Path
+) -> None:
+    """The process died between two renames."""
+    with pytest.raises(Died):
+        go(eager(), prompts, tmp_path, Steps(3))
+    kept = tmp_path / "checkpoints"
+    (kept / "step_000002").rename(kept / ".step_000002-old")
+
+    rest = Steps()
+    go(eager(), prompts, tmp_path, rest)
+
+    assert 3 == min(rest.metrics)
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(

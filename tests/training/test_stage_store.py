@@ -12,6 +12,7 @@ import pytest
 import tersely
 from tersely.errors import TrackingError, TrainingDiverged
 from tersely.training import stage_store
+from tersely.training.manifest import write_manifest
 from tersely.training.stage_store import shared_stage, stage_key
 
 KEY = "0123456789abcdef"
@@ -20,6 +21,7 @@ PACKAGE = Path(tersely.__file__).parent
 JOB = """
 import logging, os, sys, time
 from pathlib import Path
+from tersely.training.manifest import write_manifest
 from tersely.training.stage_store import shared_stage
 
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -36,6 +38,7 @@ def train(folder):
     else:
         sys.exit("never told to finish")
     (folder / "weights").write_text(str(os.getpid()))
+    write_manifest(folder)
 
 folder, trained = shared_stage(store, "0123456789abcdef", train)
 print(trained, (folder / "weights").read_text(), flush=True)
@@ -56,6 +59,7 @@ def start(store: Path, may_finish: Path) -> subprocess.Popen[str]:
 def train(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "weights").write_text("mine")
+    write_manifest(folder)
 
 
 def must_not_train(folder: Path) -> None:
@@ -68,6 +72,18 @@ def test_the_second_run_finds_what_the_first_trained(tmp_path: Path) -> None:
     assert (store / KEY, False) == shared_stage(store, KEY, must_not_train)
     assert "mine" == (store / KEY / "weights").read_text()
     assert (store / "another", True) == shared_stage(store, "another", train)
+
+
+def test_a_damaged_stage_is_trained_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared_stage(tmp_path, KEY, train)
+    (tmp_path / KEY / "weights").write_text("mins")
+
+    assert (tmp_path / KEY, True) == shared_stage(tmp_path, KEY, train)
+
+    assert "mine" == (tmp_path / KEY / "weights").read_text()
+    assert "weights is not as it was written" in caplog.text
 
 
 def test_of_runs_beside_each_other_one_trains_and_the_others_wait(tmp_path: Path) -> None:

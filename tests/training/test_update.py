@@ -204,6 +204,7 @@ def test_the_gradient_is_that_of_the_batch_s_loss_on_the_plain_path(
     assert {
         *(f"loss/{name}" for name in LossParts._fields),
         "update/gradient_norm",
+        "update/clipped_share",
         "update/changed_share",
     } == metrics.keys()
     assert value.item() == pytest.approx(metrics["loss/total"], rel=1e-5, abs=1e-6)

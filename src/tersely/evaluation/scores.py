@@ -9,6 +9,7 @@ from tersely.data.facts import coverage, faithfulness
 from tersely.errors import TrainingDiverged
 from tersely.evaluation.lengths import length_metrics
 from tersely.evaluation.summaries import Summary
+from tersely.records import Example
 from tersely.rewards.quality import Metric, best
 
 
@@ -76,6 +77,14 @@ def _score(summary: Summary, metrics: Mapping[str, Metric]) -> SummaryScores:
             for name, metric in (fact_metrics if example.facts else {}).items()
         },
     )
+
+
+def score_names(
+    metrics: Mapping[str, Metric], examples: Sequence[Example], target: int
+) -> list[str]:
+    """What `means` will have of summaries of `examples`."""
+    summaries = [Summary(example, "", 0, stopped=True) for example in examples]
+    return list(means(score_summaries(summaries, metrics), target)) if summaries else []
 
 
 def means(scores: Sequence[SummaryScores], target: int) -> dict[str, float]:

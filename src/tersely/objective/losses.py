@@ -26,6 +26,9 @@ class LossParts(NamedTuple):
     """Mean over tokens of the ratio that is clipped (`correction`)."""
     mismatch_kl: mx.array
     """Mean k3 estimate of KL(sampler || policy), in nats a token: the tokens are the sampler's."""
+    reference_kl: mx.array
+    """As `kl_reference`, and a plain mean over tokens: in the unit of `mismatch_kl`, however the
+    loss is aggregated."""
     clip_share: mx.array
     """Share of tokens whose ratio the clip holds back."""
     capped_share: mx.array
@@ -94,9 +97,10 @@ def grpo(
     weights = mask * inputs.weights[:, None]
     losses = corrections * clipped_surrogate(ratio, advantages, clip_low, clip_high)
     surrogate = (losses * weights).sum()
-    kl_reference = mx.array(0.0)
+    to_reference = mx.zeros_like(mask)
     if inputs.reference_logprobs is not None:
-        kl_reference = (k3(policy_logprobs, inputs.reference_logprobs) * weights).sum()
+        to_reference = k3(policy_logprobs, inputs.reference_logprobs)
+    kl_reference = (to_reference * weights).sum()
     held = was_clipped(ratio, advantages, clip_low, clip_high)
 
     def token_mean(values: mx.array) -> mx.array:
@@ -108,6 +112,7 @@ def grpo(
         kl_reference=kl_reference,
         ratio_mean=token_mean(ratio),
         mismatch_kl=token_mean(k3(inputs.sampler_logprobs, policy_logprobs)),
+        reference_kl=token_mean(to_reference),
         clip_share=token_mean(held),
         capped_share=token_mean(capped),
     )

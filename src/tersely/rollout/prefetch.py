@@ -1,6 +1,7 @@
 """Sample the next steps' rollouts in the background while this step's gradients are computed."""
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -121,18 +122,29 @@ class Prefetcher:
         self._waited += time.perf_counter() - began
         return not given_up
 
-    def in_flight(self, version: int, wait_s: float | None = None) -> list[Sampled]:
+    def in_flight(
+        self,
+        version: int,
+        wait_s: float = math.inf,
+        unless: Callable[[], bool] = lambda: False,
+    ) -> list[Sampled]:
         """The next steps' batches that weights older than `version` sample, in order, waiting for
         them: whoever goes on with `version` has those weights no more, and samples the others
-        again. Fewer where they are not there after `wait_s`, or where sampling has failed."""
+        again. Fewer where they are not there after `wait_s` seconds, where `unless()` turns true
+        before, or where sampling has failed."""
         old = [
             job
             for step, job in enumerate(self._jobs, start=self._next)
             if self._schedule.version_for(step) < version
         ]
+        until = time.monotonic() + wait_s
         with watched("a checkpoint waits for the rollouts that are being sampled"):
-            done = wait(old, wait_s, return_when=FIRST_EXCEPTION).done
-        whole = takewhile(lambda job: job in done and job.exception() is None, old)
+            while not unless() and (left := until - time.monotonic()) > 0:
+                if not wait(old, min(left, LOOK_AROUND_S), FIRST_EXCEPTION).not_done:
+                    break
+                if any(map(_failed, old)):
+                    break
+        whole = takewhile(lambda job: job.done() and not _failed(job), old)
         return [Sampled(*job.result()[:2], 0.0, job.result().metrics) for job in whole]
 
     def _raise_failure(self) -> None:
@@ -157,3 +169,7 @@ def _done(sampled: Sampled) -> Future[_Done]:
     job: Future[_Done] = Future()
     job.set_result(_Done(sampled.batch, sampled.sampling_seconds, sampled.metrics))
     return job
+
+
+def _failed(job: Future[_Done]) -> bool:
+    return job.done() and (job.cancelled() or job.exception() is not None)

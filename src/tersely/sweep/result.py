@@ -47,8 +47,9 @@ class JobResult:
 
 
 def read_result(folder: Path, name: str = RESULT) -> JobResult | None:
-    """The result in a job's folder, with the final rewards from the metrics beside it; None
-    where there is none, or none that can be read, which the log says.
+    """The result in a job's folder; None where there is none, or none that can be read, which
+    the log says. It has the final rewards from the metrics beside it, unless those are of the
+    other run that a job was refused for.
 
     What else the file says of the job (its data, its learning rate) is not read here.
     """
@@ -56,7 +57,8 @@ def read_result(folder: Path, name: str = RESULT) -> JobResult | None:
     if "status" not in values:
         return None
     known = {each.name: values[each.name] for each in fields(JobResult) if each.name in values}
-    metrics = {**final_rewards(folder), **values.get("metrics", {})}
+    rewards = final_rewards(folder) if name == RESULT else {}
+    metrics = {**rewards, **values.get("metrics", {})}
     return JobResult(
         **{**known, "overrides": tuple(values.get("overrides", ())), "metrics": metrics}
     )

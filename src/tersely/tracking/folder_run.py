@@ -17,7 +17,7 @@ from tersely.errors import TrackingError
 from tersely.tracking.ending import one_line, status_of
 from tersely.tracking.outbox import Point
 from tersely.tracking.tracker import Parameter
-from tersely.whole_file import read_kept, write_json, write_whole
+from tersely.whole_file import read_kept, sync, write_json, write_whole
 
 __all__ = ["METRICS", "TAGS", "FolderRun", "checked", "read_metrics", "write_json"]
 
@@ -61,6 +61,7 @@ class FolderRun:
                 self._begin_anew()
             self._write_tags("RUNNING")
             self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
+            sync(self.folder)
         return self
 
     def __exit__(
@@ -99,6 +100,7 @@ class FolderRun:
     def points(self, values: Mapping[str, float], step: int) -> list[Point]:
         """Write one step as one line, and return it as points, for a store.
 
+        The line is on the disk then: no checkpoint outlives the metrics of its steps.
         What an earlier attempt has written of the step is not written again: its own point is
         returned. Only of step 0, which has results and no training, another value is written.
         """
@@ -157,6 +159,7 @@ class FolderRun:
         with self._written():
             self._metrics.write(json.dumps(line) + "\n")
             self._metrics.flush()
+            os.fsync(self._metrics.fileno())
 
     def _write_tags(self, status: str) -> None:
         tags = {"name": self.name, "status": status, **self.given_tags}
@@ -219,18 +222,22 @@ def drop_what_is_broken(file: Path) -> None:
     lines = file.read_bytes().split(b"\n")
     if lines.pop():
         os.truncate(file, sum(len(line) + 1 for line in lines))
-    sound = [line for line in lines if is_sound(line)]
+    sound = [line for line in lines if is_sound(parsed(line))]
     if len(sound) < len(lines):
         log.warning("%d lines of %s cannot be read and are lost", len(lines) - len(sound), file)
-        write_whole(file, b"".join(line + b"\n" for line in sound).decode())
+        write_whole(file, b"".join(line + b"\n" for line in sound).decode(), synced=True)
 
 
-def is_sound(line: bytes) -> bool:
-    """Whether a line is a step with its numbers."""
+def parsed(line: bytes) -> Any:
+    """The JSON value of a line; None for what is none."""
     try:
-        values = json.loads(line)
+        return json.loads(line)
     except ValueError:
-        return False
+        return None
+
+
+def is_sound(values: Any) -> bool:
+    """Whether a line's value is a step with its numbers."""
     return (
         isinstance(values, dict)
         and {"step", "milliseconds"} <= values.keys()
@@ -241,13 +248,17 @@ def is_sound(line: bytes) -> bool:
 def read_metrics(folder: Path) -> list[dict[str, float]]:
     """The lines of a run's metrics file: `step`, `milliseconds` and the metrics' own names.
 
-    Empty where there is none. A last line that a crash cut short is left out.
+    Empty where there is none. A last line that a crash cut short is left out, and so is every
+    line, wherever, that cannot be read, which the log says.
     """
     file = folder / METRICS
     if not file.exists():
         return []
-    with file.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+    whole = file.read_bytes().split(b"\n")[:-1]
+    lines = [values for line in whole if is_sound(values := parsed(line))]
+    if len(lines) < len(whole):
+        log.warning("%d lines of %s cannot be read and are left out", len(whole) - len(lines), file)
+    return lines
 
 
 def checked(key: str) -> str:

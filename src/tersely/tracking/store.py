@@ -4,7 +4,6 @@ A store that is created by two processes at a time breaks (MLflow 3.17 runs its 
 twice), so a lock file lets one of them do it while the others wait.
 """
 
-import fcntl
 import importlib
 import json
 import logging
@@ -14,14 +13,15 @@ import shlex
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tersely.errors import TrackingError
+from tersely.file_lock import wait_for
 from tersely.tracking.config import MlflowTracking
 from tersely.tracking.outbox import brief
 
@@ -63,7 +63,8 @@ def prepare_store(config: MlflowTracking) -> Store:
     if uri.startswith(SQLITE):
         check_database(Path(uri.removeprefix(SQLITE)))
     load_mlflow()
-    with one_at_a_time(folder / "store.lock"):
+    with (folder / "store.lock").open("a", encoding="utf-8") as lock:
+        wait_for(lock, "the process that makes the MLflow store")
         return open_store(uri, config.experiment, folder / "artifacts")
 
 
@@ -155,14 +156,6 @@ def check_database(file: Path) -> None:
         raise TrackingError(
             f"the MLflow store {file} takes no writes ({error}); runs are kept there; {WAY_OUT}"
         ) from error
-
-
-@contextmanager
-def one_at_a_time(lock: Path) -> Iterator[None]:
-    """Wait until no other process is inside; the lock ends with the process that holds it."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def ui_address(config: MlflowTracking) -> str:

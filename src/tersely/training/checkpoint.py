@@ -22,6 +22,8 @@ COPIED = (
     "generation_config.json",
 )
 
+OLD = "-old"
+
 
 def save_checkpoint(
     policy: Policy, folder: Path, beside: Callable[[Path], None] = lambda folder: None
@@ -78,14 +80,24 @@ def _save_weights(policy: Policy, file: Path) -> None:
 
 
 def _replace(source: Path, target: Path) -> None:
-    if not target.exists():
-        os.replace(source, target)
-        return
-    old = source.with_name(source.name + "-old")
-    os.replace(target, old)
+    old = target.with_name(f".{target.name}{OLD}")
+    if target.exists():
+        os.replace(target, old)
     try:
         os.replace(source, target)
-    except OSError:
-        os.replace(old, target)
+    except BaseException:
+        if old.exists():
+            os.replace(old, target)
         raise
-    shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def clear_up(folder: Path) -> None:
+    """Remove what a process that was killed was just writing into `folder`; a checkpoint that it
+    had moved aside for a newer one is put back."""
+    for old in folder.glob(f".*{OLD}"):
+        place = folder / old.name.removeprefix(".").removesuffix(OLD)
+        if not place.exists():
+            os.replace(old, place)
+    for half in folder.glob(".*-*"):
+        shutil.rmtree(half, ignore_errors=True)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from tersely.errors import CheckpointError, RolloutError
+from tersely.errors import CheckpointError
 from tersely.policy.load import Policy
 from tersely.records import Prompt
 from tersely.rollout.prefetch import Sampled
@@ -61,11 +61,6 @@ class Lifeline:
         is kept."""
         return None
 
-    def with_what_is_kept(self, error: RolloutError, step: int, weights: Weights) -> RolloutError:
-        """Keep the weights as they are: the workers are at fault, not what was learned."""
-        kept = self.keep(step, weights)
-        return error if kept is None else type(error)(f"{str(error).rstrip('.')}. {kept}")
-
 
 class StageLifeline(Lifeline):
     """Of a stage of a run."""
@@ -104,7 +99,10 @@ class StageLifeline(Lifeline):
             return 0, ()
         weights.restore(state.arrays)
         for name, counting in self._counts.items():
-            counting.restore(state.history[name])
+            if name in state.history:
+                counting.restore(state.history[name])
+            else:
+                log.warning("the checkpoint says nothing of %s, which begins anew", name)
         log.info("stage %s goes on after step %d, from its checkpoint", self._stage, state.step)
         return state.step, state.in_flight
 

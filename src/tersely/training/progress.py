@@ -32,7 +32,10 @@ class StageProgress:
         self._shown.__exit__(kind, error, trace)
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Report step `step` of this stage, counted from 1."""
+        """Report step `step` of this stage, counted from 1; the first report may be of a later
+        one, where an earlier process has taken those before."""
+        if not self.done:
+            self._shown.begins_at(step - 1)
         self.done = step
         self._tracker.metrics(metrics, self._first_step + step)
         self._shown.at(

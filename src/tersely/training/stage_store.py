@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tersely.errors import TrackingError
 from tersely.file_lock import wait_for
+from tersely.training.manifest import damage
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +71,11 @@ def shared_stage(store: Path, key: str, train_into: Callable[[Path], None]) -> t
         ) from error
     with lock:
         wait_for(lock, f"the run that trains shared stage {key}")
-        if folder.is_dir():
+        if folder.is_dir() and (wrong := damage(folder)) is None:
             return folder, False
+        if folder.is_dir():
+            log.warning("the shared stage %s is damaged and trained again: %s", folder, wrong)
+            _clear(folder)
         _clear(beginning)  # what a run that was killed here has left
         try:
             train_into(beginning / "checkpoint")

@@ -35,12 +35,15 @@ class Stop:
 @contextmanager
 def between_steps() -> Iterator[Stop]:
     """Within it the first SIGINT or SIGTERM is a request, and a second one does what it did
-    before. In another thread than the main one, which gets no signals, nothing changes."""
+    before; a signal that is ignored stays so. In another thread than the main one, which gets no
+    signals, nothing changes."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in [n for n, handler in before.items() if handler in (signal.SIG_IGN, None)]:
+        del before[number]
 
     def request(number: int, frame: FrameType | None) -> None:
         stop.number = number
@@ -54,7 +57,7 @@ def between_steps() -> Iterator[Stop]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    for number in SIGNALS:
+    for number in before:
         signal.signal(number, request)
     try:
         yield stop

@@ -2,14 +2,22 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import mlx.core as mx
+import mlx.nn as nn
 from mlx import optimizers
 
-from tersely.errors import ConfigError, ModelError, RolloutError
+from tersely.errors import (
+    ConfigError,
+    ModelError,
+    RolloutError,
+    TerselyError,
+    TrainingDiverged,
+)
 from tersely.objective.advantages import AdvantageConfig
 from tersely.objective.config import LossConfig
 from tersely.objective.correction_config import CorrectionConfig
@@ -17,7 +25,7 @@ from tersely.policy.load import Policy
 from tersely.progress import watched
 from tersely.records import Prompt
 from tersely.rewards.mixture import Mixture
-from tersely.rollout.prefetch import Prefetcher
+from tersely.rollout.prefetch import Prefetcher, Sampled
 from tersely.rollout.sampler import RolloutConfig, Sampler, Snapshot
 from tersely.rollout.staleness import Schedule
 from tersely.training.checks.all import Checks
@@ -87,10 +95,8 @@ def train(
         temperature=rollout.temperature,
         decoupled=correction.decoupled,
     )
-    left_out = Skipped(skipped, trainer.max_skipped_updates)
     mx.reset_peak_memory()
     order = PromptOrder(prompts, trainer.prompts_per_step, seed)
-    advantages_of = advantage.build()
     schedule = schedule_of(trainer, rollout)
     if rollout.max_staleness and schedule.in_turn:
         log.info(
@@ -99,59 +105,106 @@ def train(
             trainer.updates_per_step,
             rollout.max_staleness,
         )
-    lifeline, checks = lifeline or Lifeline(), checks or Checks()
-    counts: dict[str, Counts] = {"skipped": left_out, "checks": checks}
-    first, in_flight = lifeline.pick_up(weights, counts, order)
+    stage = _Stage(
+        mixture=mixture,
+        advantages_of=advantage.build(),
+        updater=updater,
+        weights=weights,
+        reference=reference,
+        left_out=Skipped(skipped, trainer.max_skipped_updates),
+        checks=checks or Checks(),
+        lifeline=lifeline or Lifeline(),
+        reporter=reporter,
+    )
+    lifeline = stage.lifeline
+    first, in_flight = lifeline.pick_up(weights, stage.counts, order)
     done = first
-    try:
-        with (
-            between_steps() as stop,
-            Prefetcher(
+    with between_steps() as stop:
+        try:
+            with Prefetcher(
                 sampler, order, schedule=schedule, steps=steps, first=first, in_flight=in_flight
-            ) as rollouts,
-        ):
-            while done < steps and not lifeline.ended:
-                version = schedule.version_at(done)
-                rollouts.publish(Snapshot(policy.parameters(), version))
-                if done > first and lifeline.due(done):
-                    lifeline.keep(done, weights, rollouts.in_flight(version))
-                if not rollouts.come(unless=lambda: stop.requested):
-                    break
-                sampled = rollouts.next_batch()
-                began = time.perf_counter()
-                with watched(f"step {done + 1} is scoring its rollouts and computing its update"):
-                    scores = [mixture.score(group) for group in sampled.batch.groups]
-                    advantages = [advantages_of(group.reward) for group in scores]
-                    updated = updater.step(sampled.batch, advantages)
-                updating = time.perf_counter() - began
-                left_out.count(updated.left_out)
-                done += 1
-                metrics = {
-                    **reward_metrics(scores),
-                    **rollout_metrics(sampled.batch, version),
-                    **sampled.metrics,
-                    **updated.metrics,
-                    "update/learning_rate": weights.optimizer.learning_rate.item(),
-                    "update/skipped": float(left_out.total),
-                    "time/sampling": sampled.sampling_seconds,
-                    "time/waiting": sampled.waiting_seconds,
-                    "time/updating": updating,
-                    "speed/tokens_per_second": sampled_tokens(sampled.batch)
-                    / (sampled.waiting_seconds + updating),
-                    "memory/peak_gb": mx.get_peak_memory() / 1e9,
-                    **lifeline.look(done),
-                }
-                seen = Seen(done, version, sampled.batch, scores, advantages, metrics, reference)
-                reporter.step(done, metrics | checks.after_step(seen))
-                left_out.keep(sampled.batch, advantages)
-                checks.enforce()
+            ) as rollouts:
+                while done < steps and not lifeline.ended and not stop.requested:
+                    version = schedule.version_at(done)
+                    rollouts.publish(Snapshot(policy.parameters(), version))
+                    if done > first and lifeline.due(done):
+                        in_flight = rollouts.in_flight(version, unless=lambda: stop.requested)
+                        if not stop.requested:
+                            lifeline.keep(done, weights, in_flight)
+                    if not rollouts.come(unless=lambda: stop.requested):
+                        break
+                    sampled = rollouts.next_batch()
+                    stage.step(sampled, version, done + 1)
+                    done += 1
+                if stop.requested:
+                    in_flight = rollouts.in_flight(schedule.version_at(done), STOPPING_GRACE_S)
             if stop.requested:
-                in_flight = rollouts.in_flight(schedule.version_at(done), STOPPING_GRACE_S)
                 stop.raise_stopped(lifeline.keep(done, weights, in_flight))
-    except RolloutError as error:
-        raise lifeline.with_what_is_kept(error, done, weights) from error
-    finally:
-        weights.finish()
+        except TerselyError as error:
+            kept = None
+            if isinstance(error, RolloutError | TrainingDiverged) and done > first:
+                # What was learned before is sound; so are rollouts that are there.
+                begun = [sampled] if isinstance(error, TrainingDiverged) else []
+                ahead = rollouts.in_flight(schedule.version_at(done), wait_s=0)
+                kept = lifeline.keep(done, weights, [*begun, *ahead])
+            if stop.requested:
+                log.error("%s", error)
+                stop.raise_stopped(kept)
+            if kept is None:
+                raise
+            raise type(error)(f"{str(error).rstrip('.')}. {kept}") from error
+        finally:
+            weights.finish()
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What the steps of a stage go through, from a batch to what is reported."""
+
+    mixture: Mixture
+    advantages_of: Callable[[Sequence[float]], Sequence[float]]
+    updater: Updater
+    weights: Weights
+    reference: nn.Module | None
+    left_out: Skipped
+    checks: Checks
+    lifeline: Lifeline
+    reporter: Reporter
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """What counts over steps, by the name under which it is kept."""
+        return {"skipped": self.left_out, "checks": self.checks}
+
+    def step(self, sampled: Sampled, version: int, number: int) -> None:
+        """Score the batch, update on it, and report it as step `number`. `version` is how many
+        updates the policy has seen before."""
+        batch = sampled.batch
+        began = time.perf_counter()
+        with watched(f"step {number} is scoring its rollouts and computing its update"):
+            scores = [self.mixture.score(group) for group in batch.groups]
+            advantages = [self.advantages_of(group.reward) for group in scores]
+            updated = self.updater.step(batch, advantages)
+        updating = time.perf_counter() - began
+        self.left_out.count(updated.left_out)
+        metrics = {
+            **reward_metrics(scores),
+            **rollout_metrics(batch, version),
+            **sampled.metrics,
+            **updated.metrics,
+            "update/learning_rate": self.weights.optimizer.learning_rate.item(),
+            "update/skipped": float(self.left_out.total),
+            "time/sampling": sampled.sampling_seconds,
+            "time/waiting": sampled.waiting_seconds,
+            "time/updating": updating,
+            "speed/tokens_per_second": sampled_tokens(batch) / (sampled.waiting_seconds + updating),
+            "memory/peak_gb": mx.get_peak_memory() / 1e9,
+            **self.lifeline.look(number),
+        }
+        seen = Seen(number, version, batch, scores, advantages, metrics, self.reference)
+        self.reporter.step(number, metrics | self.checks.after_step(seen))
+        self.left_out.keep(batch, advantages)
+        self.checks.enforce()
 
 
 def _optimizer(trainer: TrainerConfig, steps: int) -> optimizers.Optimizer:

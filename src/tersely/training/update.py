@@ -95,11 +95,16 @@ class Updater:
                 named["policy/entropy"] = parts.entropy
             for name, value in named.items():
                 sums[name] = sums.get(name, 0.0) + value.item()
-        norm = total.clip(self._trainer.max_gradient_norm)
+        most = self._trainer.max_gradient_norm
+        norm = total.clip(most)
         if not (math.isfinite(norm) and math.isfinite(sums["loss/total"])):
             return None
         changed = self._weights.step(total.take())
-        return sums | {"update/gradient_norm": norm, "update/changed_share": changed}
+        return sums | {
+            "update/gradient_norm": norm,
+            "update/clipped_share": float(norm > most),
+            "update/changed_share": changed,
+        }
 
     def _mini_batches(
         self, batch: Batch, advantages: Advantages

@@ -2,10 +2,10 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from tersely.errors import ConfigError
+from tersely.errors import CheckpointError, ConfigError
 from tersely.training.config import TrainerConfig
 
 log = logging.getLogger(__name__)
@@ -20,14 +20,16 @@ class Validation:
         self,
         trainer: TrainerConfig,
         look: Callable[[], Mapping[str, float]],
-        keep_best: Callable[[], None],
+        keep_best: Callable[[int], None],
     ) -> None:
-        """`look()` scores the policy as it is now; `keep_best()` keeps it."""
+        """`look()` scores the policy as it is now; `keep_best(step)` keeps it."""
         self._every, self._best_by = trainer.evaluate_every, trainer.best_by
         self._patience = trainer.patience
         self._look, self._keep_best = look, keep_best
-        self._best: float | None = None
-        self._best_step = self._since = 0
+        self._best = math.nan
+        self._last = self._since = 0
+        self.best_step = 0
+        """After which the policy was the best; 0 before the first look."""
 
     @property
     def ended(self) -> bool:
@@ -36,50 +38,59 @@ class Validation:
 
     @property
     def goes_back(self) -> bool:
-        """Whether the stage goes on from its best weights, and these are not the last ones."""
-        return self._patience is not None and self._since > 0
+        """Whether the stage is to end with its best weights, and these are not the last ones."""
+        return self._patience is not None and 0 < self.best_step < self._last
 
     def after(self, step: int) -> dict[str, float]:
-        """`validation/...` of the policy after `step` steps; empty where no look is due.
-
-        Raises `ConfigError` where there is no metric of the name `trainer.best_by`.
-        """
+        """`validation/...` of the policy after `step` steps; empty where no look is due."""
+        self._last = step
         if self._every is None or step % self._every:
             return {}
         measured = self._look()
-        if self._best_by not in measured:
-            raise ConfigError(
-                f"trainer.best_by={self._best_by} is not measured on the validation split; set "
-                f"one of {', '.join(sorted(measured))}"
-            )
-        value = measured[self._best_by]
-        if self._is_better(value):
-            self._best, self._best_step, self._since = value, step, 0
-            self._keep_best()
-        else:
-            self._since += 1
+        self._compare(step, measured[self._best_by])
         if self.ended:
             log.info(
                 "the stage ends after step %d: %s was best after step %d (%.4g), and the %d looks "
                 "since found nothing better",
-                step,
-                self._best_by,
-                self._best_step,
-                math.nan if self._best is None else self._best,
-                self._since,
+                *(step, self._best_by, self.best_step, self._best, self._since),
             )
         return {f"validation/{name}": value for name, value in measured.items()}
 
     def state(self) -> dict[str, Any]:
         """What counts over steps; for `restore`."""
-        return {"best": self._best, "best_step": self._best_step, "since": self._since}
+        return {
+            "best": self._best,
+            "best_step": self.best_step,
+            "since": self._since,
+            "last": self._last,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
-        self._best, self._best_step = state["best"], state["best_step"]
-        self._since = state["since"]
+        self._best, self.best_step = state["best"], state["best_step"]
+        self._since, self._last = state["since"], state["last"]
+
+    def _compare(self, step: int, value: float) -> None:
+        if not self._is_better(value):
+            self._since += 1
+            return
+        try:
+            self._keep_best(step)
+        except CheckpointError as error:
+            log.error("%s. Training goes on, and the best before it stays the best", error)
+            return
+        self._best, self.best_step, self._since = value, step, 0
 
     def _is_better(self, value: float) -> bool:
-        if self._best is None:
-            return True
+        if not math.isfinite(value) or math.isnan(self._best):
+            return math.isfinite(value)
         return value < self._best if self._best_by in LOWER_IS_BETTER else value > self._best
+
+
+def check_best_by(trainer: TrainerConfig, measured: Collection[str]) -> None:
+    """Raise `ConfigError` where `trainer.best_by` is none of what a look measures."""
+    if trainer.evaluate_every is not None and trainer.best_by not in measured:
+        raise ConfigError(
+            f"trainer.best_by={trainer.best_by} is not measured on the validation split; set one "
+            f"of {', '.join(sorted(measured))}"
+        )

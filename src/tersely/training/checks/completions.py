@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any, ClassVar
 
+from tersely.records import Group
 from tersely.training.checks.seen import Check, Recent, Seen, Setting
 
 UNLABELLED = 16
@@ -21,9 +22,9 @@ FACTOR = 2.0
 """How far off both the target and the first steps the mean length may be, either way."""
 BEGINNING = 5
 """Steps whose mean length is where the stage began."""
-DISTINCT_SHARE = 0.5
-"""Least share of different texts among the completions of a prompt; at temperature 1 nearly all
-of them differ."""
+REPEATED_SHARE = 0.5
+"""Most of a prompt's completions, but for the first, that may repeat another one's text: 0 where
+all differ, as nearly all do at temperature 1, and 1 where all are the same."""
 ELSEWHERE_SHARE = 0.25
 """Most of the completions that may be what another prompt got, word for word."""
 
@@ -143,24 +144,21 @@ class SameText(Recent):
         for group in seen.batch.groups:
             for rollout in group.rollouts:
                 written[_name_of(rollout.token_ids)].add(group.prompt.example.id)
-        distinct = fmean(
-            len({rollout.token_ids for rollout in group.rollouts}) / len(group.rollouts)
-            for group in seen.batch.groups
-        )
+        repeated = fmean(map(_repeated, seen.batch.groups))
         elsewhere = fmean(
             len(written[name] | set(self._last.get(name, ()))) > 1
             for name in (_name_of(rollout.token_ids) for rollout in seen.rollouts)
         )
         self._last = {name: sorted(posts) for name, posts in written.items()}
-        if not self.remember((distinct, elsewhere)):
+        if not self.remember((repeated, elsewhere)):
             return None
-        distinct, elsewhere = (fmean(each) for each in zip(*self.recent, strict=True))
-        if distinct >= DISTINCT_SHARE and elsewhere <= ELSEWHERE_SHARE:
+        repeated, elsewhere = (fmean(each) for each in zip(*self.recent, strict=True))
+        if repeated <= REPEATED_SHARE and elsewhere <= ELSEWHERE_SHARE:
             return None
         return (
             f"the policy writes the same over and over: in the last {self.window} steps "
-            f"{distinct:.0%} of the completions of a prompt were different texts, and "
-            f"{elsewhere:.0%} were, word for word, what another prompt got. Groups of equal texts "
+            f"{repeated:.0%} of the completions repeated, word for word, another one of their "
+            f"prompt, and {elsewhere:.0%} what another prompt got. Groups of equal texts "
             "teach nothing, and a text that suits every post games the reward; look at the "
             "summaries, then set a higher loss.beta, a lower trainer.learning_rate or "
             "rollout.temperature=1"
@@ -172,6 +170,12 @@ class SameText(Recent):
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
         self._last = dict(state["last"])
+
+
+def _repeated(group: Group) -> float:
+    """Share of a group's completions, but for the first, whose text another one has."""
+    size = len(group.rollouts)
+    return (size - len({rollout.token_ids for rollout in group.rollouts})) / max(1, size - 1)
 
 
 def _name_of(token_ids: tuple[int, ...]) -> str:

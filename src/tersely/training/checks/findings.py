@@ -45,18 +45,30 @@ class Findings:
         self._tag()
 
     def enforce(self) -> None:
-        """Raise `CheckFailed` with the first finding, where `checks.strict` wants that."""
+        """Raise `CheckFailed` with all that was found, where `checks.strict` wants that: what
+        is said first need not be the cause of the rest."""
         if self._strict and self._found:
-            where, finding = self._found[0]
+            said = ". ".join(
+                f"self-check {finding.name}, {where}: {finding.sentence}"
+                for where, finding in self._found
+            )
             raise CheckFailed(
-                f"self-check {finding.name}, {where}: {finding.sentence}. The run ends because of "
-                "checks.strict=true; docs/checks.md explains the check, and checks.strict=false "
-                "makes it a warning"
+                f"{said}. The run ends because of checks.strict=true; docs/checks.md explains "
+                "each check, and checks.strict=false makes it a warning"
             )
 
     def finish(self) -> None:
         """The run is complete: where nothing was found, its tag says so."""
         self._tag()
+
+    def take_over(self, state: Any) -> None:
+        """Say as one's own what `state()` of another run has: it trained what this one goes on
+        from. Raises `CheckFailed` as `enforce` does."""
+        known = set(self.names)
+        for where, name, sentence in state:
+            if name not in known:
+                self.add(Finding(name, sentence), f"{where}, trained by an earlier run")
+        self.enforce()
 
     def state(self) -> list[list[str]]:
         """As JSON values, for `restore`."""

@@ -17,30 +17,44 @@ MANY_TIMES = 4
 are then about a sixteenth as far away as the first ones, in KL."""
 NEAR = (0.5, 2.0)
 """Bounds of mismatch / KL to the reference between which the sampler looks like the reference.
-Of the same weights the two estimates differ in how tokens are weighted, and in the third order."""
+Both are plain means over tokens; of the same weights they differ in the third order."""
 SEEN_KL = 1e-3
 """nats a token: the KL to the reference from which on it is more than noise."""
 GROWN = 25
 """Times that the mismatch has grown, where there is no reference: five times the distance. What a
 longer staleness does by itself, the median of the first ones takes up."""
+FULL_RATE = 0.5
+"""Share of the peak learning rate from which on steps are compared. The mismatch grows with its
+square: from a warm-up's first steps to its last a hundredfold, from here on fourfold."""
 
 
-class SamplerDisagrees(Check):
-    """Of the same weights, the sampler has other log-probabilities than the trainer."""
+class SamplerDisagrees(Recent):
+    """Of the same weights, the sampler has other log-probabilities than the trainer.
+
+    The estimate is exponential, and one odd token can decide the mean of a step. So the first of
+    a row of steps must be fresh, and the others too far off as well, fresh or not: what differs
+    at all goes on to, while a single update moves the policy by a hundredth of it.
+    """
 
     name: ClassVar[str] = "sampler_disagrees"
+    window: ClassVar[int] = 3
+    """Steps in a row."""
 
     def look(self, seen: Seen) -> str | None:
         # With several updates a step the mismatch is a mean over them, and not all were fresh.
-        if self.setting.updates_per_step > 1 or not seen.fresh:
+        if self.setting.updates_per_step > 1 or "loss/mismatch_kl" not in seen.metrics:
             return None
-        mismatch = seen.metrics.get("loss/mismatch_kl", 0.0)
-        if mismatch <= FRESH_KL:
+        mismatch = seen.metrics["loss/mismatch_kl"]
+        if mismatch <= FRESH_KL or not (self.recent or seen.fresh):
+            self.recent = []
+            return None
+        if not self.remember(mismatch):
             return None
         return (
-            f"the completions of this step come from the weights that they are learned with, yet "
-            f"sampler and trainer are {mismatch:.3g} nats a token apart; rounding alone makes "
-            f"less than {FRESH_KL}. They differ in temperature, tokenizer, weights or precision, "
+            "completions come from the weights that they are learned with, yet sampler and trainer "
+            f"are {min(self.recent):.3g} nats a token apart or more, at {self.window} steps in a "
+            f"row; rounding alone makes less than {FRESH_KL}. They differ in temperature, "
+            "tokenizer, weights or precision, "
             "so every ratio is off; set the same ones on both sides, and rollout=local shows what "
             "the trainer's own sampler gives"
         )
@@ -78,10 +92,12 @@ class SyncNotTaken(Recent):
         metrics = seen.metrics
         if "loss/mismatch_kl" not in metrics:
             return None
-        mismatch, to_reference = metrics["loss/mismatch_kl"], metrics["loss/kl_reference"]
+        mismatch, to_reference = metrics["loss/mismatch_kl"], metrics["loss/reference_kl"]
         if seen.version == 0:
             self._noise = mismatch
         if seen.version < max(EARLIEST, MANY_TIMES * behind) or not oldest:
+            return None
+        if metrics["update/learning_rate"] < FULL_RATE * self.setting.learning_rate:
             return None
         if seen.reference is None:
             return self._grown(mismatch)
@@ -108,7 +124,7 @@ class SyncNotTaken(Recent):
             return None
         return (
             f"sampler and policy are {mismatch:.3g} nats a token apart and were {first:.3g} "
-            f"when the stage was some {EARLIEST} updates old, at the same staleness: the sampler "
+            "early in the stage, at the same staleness and learning rate: the sampler "
             "stays behind, whatever version it names, or updates have become far too large. "
             f"{_WHAT_TO_DO}"
         )

@@ -74,6 +74,9 @@ class FewChanges(Recent):
             return None
         if metrics["update/learning_rate"] < NEAR_PEAK * self.setting.learning_rate:
             return None
+        # Without any reward spread there is nothing to learn, which `NoSpread` says.
+        if metrics["reward/zero_std_share"] == 1 or metrics["update/gradient_norm"] == 0:
+            return None
         full = self.remember(metrics["update/changed_share"])
         precision = self.setting.precision
         if not full or self.mean() > FEW_CHANGED[precision]:
@@ -102,15 +105,18 @@ class GradientClipped(Recent):
     """Steps: gradients are large now and then, and at the beginning."""
 
     def look(self, seen: Seen) -> str | None:
-        if "update/gradient_norm" not in seen.metrics:
+        if "update/clipped_share" not in seen.metrics:
             return None
-        most = self.setting.max_gradient_norm
-        if not self.remember(seen.metrics["update/gradient_norm"]) or min(self.recent) <= most:
+        norm, share = seen.metrics["update/gradient_norm"], seen.metrics["update/clipped_share"]
+        if share < 1:  # of several updates a step, the norm is their mean and tells nothing
+            self.recent = []
+            return None
+        if not self.remember(norm):
             return None
         return (
-            f"the gradient was clipped at each of the last {self.window} steps: its norm was "
-            f"{min(self.recent):.3g} to {max(self.recent):.3g}, and trainer.max_gradient_norm is "
-            f"{most:g}. Batches that have much to teach then count no more than those that have "
+            f"the gradient was clipped at each update of the last {self.window} steps: its norm "
+            f"was {min(self.recent):.3g} to {max(self.recent):.3g}, and trainer.max_gradient_norm "
+            f"is {self.setting.max_gradient_norm:g}. Batches that have much to teach then count no more than those that have "
             "little; set trainer.max_gradient_norm above the usual norm, so that it catches "
             "outliers"
         )
