@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
 from tersely.errors import ConfigError
@@ -30,18 +30,17 @@ environment variable (hydra.job.env_set) may."""
 def refuse_typed_secrets(arguments: Sequence[str]) -> None:
     """Raises `ConfigError`, the config's own, for an override that has a secret for its value."""
     for argument in arguments:
-        key, assigned, _ = argument.partition("=")
-        if assigned and _SECRET.search(key):
-            raise ConfigError(
-                f"{key.lstrip('+')} looks like a secret, and what is typed is kept with the run; "
-                "put it into an environment variable, for instance OPENAI_API_KEY for a judge "
-                "(judge.api_key_env names another), TERSELY_TOKEN for workers or "
-                "MLFLOW_TRACKING_PASSWORD for a tracking server"
-            )
-        check = _CHECKS.get(key.lstrip("+"))
-        for value in _values(argument) if check else ():
+        for key, value in _typed(argument):
+            if any(map(_SECRET.search, key.split("."))):
+                raise ConfigError(
+                    f"{key} looks like a secret, and what is typed is kept with the run; put it "
+                    "into an environment variable, for instance OPENAI_API_KEY for a judge "
+                    "(judge.api_key_env names another), TERSELY_TOKEN for workers or "
+                    "MLFLOW_TRACKING_PASSWORD for a tracking server"
+                )
+            check = _CHECKS.get(key)
             # What refers to another value is not known yet, and not written down either.
-            if check and "${" not in value:
+            if check and value is not None and "${" not in value:
                 _run(check, value)
 
 
@@ -52,16 +51,35 @@ def _run(check: Callable[[str], None], value: str) -> None:
         return
 
 
-def _values(argument: str) -> Iterator[str]:
-    """All that an override sets its key to, in every job of a sweep."""
+def _typed(argument: str) -> Iterator[tuple[str, str | None]]:
+    """Each key that an override sets, and what to, in every job of a sweep: also those in a
+    mapping (`judge={base_url: ...}`) or in a list, which are named without their index."""
+    key, assigned, _ = argument.partition("=")
+    if assigned:
+        yield key.lstrip("+~"), None
     try:
-        values = list(_set_by(OverridesParser.create().parse_override(argument)))
+        override = OverridesParser.create().parse_override(argument)
+        values = list(_set_by(override))
     except HydraException:  # Hydra refuses it as well, before it writes anything
         return
     for value in values:
-        for each in value if isinstance(value, list) else [value]:
-            if each is not None:
-                yield str(each)
+        yield from _leaves(override.key_or_group, value)
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, str | None]]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _leaves(f"{key}.{_plain(name)}", each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _leaves(key, each)
+    else:
+        named = ".".join(part for part in key.split(".") if not part.isdigit())
+        yield named, None if value is None else str(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    return value.text if isinstance(value, QuotedString) else value
 
 
 def _set_by(override: Override) -> Iterator[Any]:

@@ -13,11 +13,15 @@ from tersely.rewards.quality import RewardConfig
     [
         ({"samples": 3}, "decoding.temperature=1"),
         ({"top_p": 0.9}, "decoding.temperature=1"),
-        ({"samples": 0, "temperature": 1.0}, "decoding.samples must be at least 1, got 0"),
-        ({"temperature": -1.0}, "decoding.temperature must be 0 or more, got -1"),
-        ({"temperature": float("nan")}, "decoding.temperature must be 0 or more, got nan"),
-        ({"temperature": 1.0, "top_p": 0.0}, r"decoding.top_p must lie in \(0, 1\], got 0"),
-        ({"max_tokens": 1}, "decoding.max_tokens must be at least 2, got 1"),
+        ({"samples": 0, "temperature": 1.0}, "decoding.samples must lie in 1 to 10000, got 0"),
+        ({"temperature": -1.0}, "decoding.temperature must be 0 or lie in 0.01 to 100, got -1"),
+        (
+            {"temperature": float("nan")},
+            "decoding.temperature must be 0 or lie in 0.01 to 100, got nan",
+        ),
+        ({"temperature": 1.0, "top_p": 0.0}, "decoding.top_p must lie in 1e-6 to 1, got 0"),
+        ({"temperature": 0.005}, "decoding.temperature must be 0 or lie in 0.01 to 100"),
+        ({"max_tokens": 1}, "decoding.max_tokens must lie in 2 to 1000000, got 1"),
     ],
 )
 def test_what_cannot_be_decoded_is_refused(values: dict[str, float], said: str) -> None:

@@ -69,7 +69,7 @@ def test_the_config_builds_the_estimator_with_its_epsilon() -> None:
     assert [-0.5, 0.5] == pytest.approx(ZScoreConfig(epsilon=2.0).build()([0.0, 2.0]))
 
 
-@pytest.mark.parametrize("epsilon", [0.0, -1e-6, float("nan")])
+@pytest.mark.parametrize("epsilon", [0.0, -1e-6, float("nan"), float("inf")])
 def test_epsilon_must_be_positive(epsilon: float) -> None:
-    with pytest.raises(ConfigError, match=r"advantage\.epsilon must be above 0, got"):
+    with pytest.raises(ConfigError, match=r"above 0, got .*; the least is 1e-12.* the most 1000"):
         ZScoreConfig(epsilon=epsilon)

@@ -91,13 +91,15 @@ def test_what_is_logged_is_over_all_tokens_however_the_loss_is(aggregation: Aggr
 
     Held: 1.349859 with A = 1 and 0.740818 with A = -1, 2 of 6.
     k3 with d = policy - sampler = 0.3, -0.1; -0.2, 0.1, 0, -0.3: 0.049859, 0.004837; 0.018731,
-    0.005171, 0, 0.040818: mean 0.019903.
+    0.005171, 0, 0.040818: mean 0.019903. To a reference that is the sampler it is that of -d:
+    0.040818, 0.005171; 0.021403, 0.004837, 0, 0.049859: mean 0.020348.
     """
-    parts = loss(POLICY, inputs(aggregation=aggregation))
+    parts = loss(POLICY, inputs(aggregation=aggregation, reference=SAMPLER))
 
     assert 0.986569 == pytest.approx(parts.ratio_mean.item(), abs=1e-6)
     assert 2 / 6 == pytest.approx(parts.clip_share.item())
     assert 0.019903 == pytest.approx(parts.mismatch_kl.item(), abs=1e-6)
+    assert 0.020348 == pytest.approx(parts.reference_kl.item(), abs=1e-6)
     assert 0.0 == parts.capped_share.item()
 
 

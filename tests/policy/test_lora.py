@@ -341,9 +341,9 @@ def test_training_moves_the_adapters_and_nothing_else(
     ("changes", "said"),
     [
         ({"rank": 0}, "tuning.rank must be at least 1, got 0"),
-        ({"scale": 0.0}, "tuning.scale must be a finite number above 0, got 0.0"),
-        ({"scale": float("nan")}, "tuning.scale must be a finite number above 0, got nan"),
-        ({"scale": float("inf")}, "tuning.scale must be a finite number above 0, got inf"),
+        ({"scale": 0.0}, "tuning.scale must lie in 1e-06 to 1e.06, got 0.0"),
+        ({"scale": float("nan")}, "tuning.scale must lie in 1e-06 to 1e.06, got nan"),
+        ({"scale": float("inf")}, "tuning.scale must lie in 1e-06 to 1e.06, got inf"),
         ({"layers": 0}, "tuning.layers must be at least 1, got 0.* set tuning.layers=null"),
     ],
 )

@@ -78,6 +78,12 @@ def pickled(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
 
 
+def renamed(folder: Path) -> None:
+    """As a folder that other training has left; nothing there is pickled weights."""
+    (folder / WEIGHTS).rename(folder / "weights.00.safetensors")
+    (folder / "training_args.bin").write_bytes(pickle.dumps({}))
+
+
 DAMAGE: dict[str, tuple[Harm, str]] = {
     # mlx-lm would load these without a word
     "two tensors over the same bytes": (in_header(on_the_same_bytes), "no sound safetensors"),
@@ -108,6 +114,7 @@ DAMAGE: dict[str, tuple[Harm, str]] = {
     "a template that adds": (template("{{ messages + 5 }}"), "concatenate"),
     "a template that counts": (template("{% for i in range(10**8) %}{% endfor %}"), "too big"),
     # these never did; here so that it stays so
+    "weights of another name": (renamed, r"no model\*\.safetensors.* has weights\.00\.safetensors"),
     "pickled weights": (pickled, "pytorch_model.bin .* pickle"),
     "weights that are a pickle": (
         lambda folder: (folder / WEIGHTS).write_bytes(pickle.dumps({"a": 1})),

@@ -3,27 +3,35 @@
 import ast
 from pathlib import Path
 
+import pytest
+from imported_names import full_names, named
+
 SOURCE = Path(__file__).parents[2] / "src" / "tersely"
 SHOWN = {
     "evaluation/judges/failures.py": "a date after which a judge wants to be asked",
     "sweep/names.py": "a sweep's name",
     "analysis/report.py": "a report's name",
     "tracking/folder_run.py": "when a point was measured",
+    "rollout/vllm/serving/worker_side/fetching.py": "which fetched weights are the oldest",
 }
 """Where the time of day is asked for, and for what."""
 TIME_OF_DAY = {
-    *(("time", name) for name in ("time", "time_ns", "ctime", "localtime", "gmtime", "strftime")),
-    *(("datetime", name) for name in ("now", "today", "utcnow")),
-    ("date", "today"),
+    *(f"time.{name}" for name in ("time", "time_ns", "ctime", "localtime", "gmtime", "strftime")),
+    *(f"datetime.datetime.{name}" for name in ("now", "today", "utcnow")),
+    "datetime.date.today",
+    *(f"os.path.get{which}time" for which in "acm"),
 }
+OF_FILES = {f"st_{which}time{unit}" for which in "acm" for unit in ("", "_ns")}
+"""When a file was changed, by the same clock."""
 
 
-def asks_for_the_time(file: Path) -> bool:
+def asks_for_the_time(source: str) -> bool:
+    tree = ast.parse(source)
+    names = full_names(tree)
     return any(
-        isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and (node.value.id, node.attr) in TIME_OF_DAY
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        named(node, names) in TIME_OF_DAY
+        or (isinstance(node, ast.Attribute) and node.attr in OF_FILES)
+        for node in ast.walk(tree)
     )
 
 
@@ -32,6 +40,24 @@ def test_the_time_of_day_is_asked_only_where_it_is_shown() -> None:
     found = {
         file.relative_to(SOURCE).as_posix()
         for file in SOURCE.rglob("*.py")
-        if asks_for_the_time(file)
+        if asks_for_the_time(file.read_text(encoding="utf-8"))
     }
     assert set(SHOWN) == found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time; time.time()",
+        "from time import time; time()",
+        "from time import time_ns as now; now()",
+        "import time as clock; clock.time()",
+        "from datetime import datetime as day; day.now()",
+        "import datetime; datetime.datetime.now()",
+        "path.stat().st_mtime",
+        "import os; os.path.getmtime(path)",
+    ],
+)
+def test_each_way_would_be_noticed(source: str) -> None:
+    assert asks_for_the_time(source)
+    assert not asks_for_the_time("import time; time.monotonic()")

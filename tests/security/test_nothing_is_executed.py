@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from imported_names import full_names, named
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
@@ -14,43 +15,41 @@ SOURCES = sorted(
     if "egg-info" not in file.parts[-2]
 ) + sorted(ROOT.glob("*.py"))
 
-MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib", "jsonpickle"}
-"""Read what runs code when it is read."""
-CALLS = {"eval", "exec", "compile", "__import__"}
-METHODS = {
-    ("torch", "load"),
-    ("mx", "import_function"),
-    ("yaml", "load"),
-    ("yaml", "unsafe_load"),
-    ("yaml", "full_load"),
-    ("os", "system"),
-    ("os", "popen"),
-    ("pandas", "read_pickle"),
-    ("pd", "read_pickle"),
+MODULES = {
+    *("pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib", "jsonpickle"),
+    *("runpy", "pty"),
 }
+"""Run what they read, or read what runs code when it is read."""
+CALLS = {
+    *("eval", "exec", "compile", "__import__"),
+    *("torch.load", "numpy.load", "mlx.core.import_function", "pandas.read_pickle"),
+    *("yaml.load", "yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "yaml.unsafe_load_all"),
+    *("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"),
+    "asyncio.create_subprocess_shell",
+}
+PROGRAMS = ("os.exec", "os.spawn", "os.posix_spawn")
+"""How calls begin that start a program; `subprocess` takes a list and no shell."""
+USUAL = {"np": "numpy", "mx": "mlx.core", "pd": "pandas"}
+"""What these names stand for also where a module does not import them itself."""
 KEYWORDS = {"allow_pickle", "trust_remote_code", "shell"}
 """Arguments that are False wherever they are given."""
 
 
 def faults(source: str) -> Iterator[str]:
     """What a module does that could run what it reads."""
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    names = USUAL | full_names(tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [each.name for each in node.names]
+            modules = [each.name for each in node.names]
             if isinstance(node, ast.ImportFrom):
-                names = [node.module or "", *names]
-            yield from (name for name in names if name.split(".")[0] in MODULES)
+                modules = [node.module or "", *modules]
+            yield from (name for name in modules if name.split(".")[0] in MODULES)
         if not isinstance(node, ast.Call):
             continue
-        function = node.func
-        if isinstance(function, ast.Name) and function.id in CALLS:
-            yield function.id
-        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
-            called = (function.value.id, function.attr)
-            if called in METHODS:
-                yield ".".join(called)
-            if called in {("np", "load"), ("numpy", "load")}:
-                yield f"{called[0]}.load, where mx.load reads safetensors"
+        called = (named(node.func, names) or "").removeprefix("builtins.")
+        if called in CALLS or called.startswith(PROGRAMS):
+            yield called
         for given in node.keywords:
             no = isinstance(given.value, ast.Constant) and given.value.value is False
             if given.arg in KEYWORDS and not no:
@@ -80,6 +79,15 @@ def test_the_modules_are_found() -> None:
         "np.load(file, allow_pickle=True)",
         "yaml.load(text, Loader)",
         "os.system(command)",
+        "from torch import load; load(file)",
+        "from yaml import unsafe_load as read; read(text)",
+        "from numpy import load; load(file)",
+        "import builtins; builtins.eval(text)",
+        "import runpy; runpy.run_path(file)",
+        "from subprocess import getoutput; getoutput(command)",
+        "import asyncio; asyncio.create_subprocess_shell(command)",
+        "import os as o; o.execv(file, words)",
+        "from os import popen; popen(command)",
         "subprocess.run(command, shell=True)",
         "AutoModel.from_pretrained(name, trust_remote_code=asked)",
     ],

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tersely.errors import TrackingError
-from tersely.tracking import MlflowTracking, NoTracking
+from tersely.tracking import MlflowTracking, NoTracking, outbox
 from tersely.tracking.attempts import of_this_place
-from tersely.tracking.folder_run import read_metrics
+from tersely.tracking.folder_run import FolderRun, read_metrics
 from tersely.tracking.store import prepare_store, store_uri
 
 
@@ -179,6 +179,25 @@ def test_points_that_the_store_refused_arrive_later(
         run.metrics({"reward/mean": 2.0}, step=2)
     assert "no such table: metrics" in caplog.text
     assert [(1, 1.0), (2, 2.0)] == history(tracking, run.run_id, "reward/mean")
+
+
+def test_points_beyond_what_waits_in_memory_are_read_from_the_folder(
+    tracking: MlflowTracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of twenty wait; the others are in `metrics.jsonl` alone until the store is back."""
+    monkeypatch.setattr(outbox, "MOST", 3)
+    read, kept_points = [], FolderRun.kept_points
+    monkeypatch.setattr(
+        FolderRun, "kept_points", lambda files: read.append(files) or kept_points(files)
+    )
+    with tracking.build(tmp_path / "run", "a") as run:
+        with refusing(tracking):
+            for step in range(20):
+                run.metrics({"reward/mean": float(step)}, step)
+        run.metrics({"reward/mean": 20.0}, step=20)
+    assert read
+    expected = [(step, float(step)) for step in range(21)]
+    assert expected == history(tracking, run.run_id, "reward/mean")
 
 
 def test_a_store_that_died_is_told_with_the_place_of_the_metrics(

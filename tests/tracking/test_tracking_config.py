@@ -22,7 +22,7 @@ def test_a_choice_builds_its_tracker(tmp_path: Path) -> None:
     [
         ({"folder": " "}, ["tracking.folder", "mlruns"]),
         ({"experiment": ""}, ["tracking.experiment", "tersely"]),
-        ({"store": "file:///runs"}, ["tracking.store", "file:///runs", "tracking=none"]),
+        ({"store": "file:///runs"}, ["tracking.store", "tracking=none"]),
         ({"store": "runs/mlflow.db"}, ["tracking.store", "sqlite:///"]),
     ],
 )

@@ -74,9 +74,7 @@ def test_the_second_run_finds_what_the_first_trained(tmp_path: Path) -> None:
     assert (store / "another", True) == shared_stage(store, "another", train)
 
 
-def test_a_damaged_stage_is_trained_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_stage_is_trained_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     shared_stage(tmp_path, KEY, train)
     (tmp_path / KEY / "weights").write_text("mins")
 
@@ -122,7 +120,7 @@ def test_a_killed_run_leaves_the_stage_to_the_next_and_nothing_behind(tmp_path: 
 
     assert ["training", "True", str(waiting.pid)] == out.split()
     assert {KEY, f"{KEY}.lock"} == {path.name for path in store.iterdir()}
-    assert {"half", "weights"} == {path.name for path in (store / KEY).iterdir()}
+    assert {"half", "manifest.json", "weights"} == {path.name for path in (store / KEY).iterdir()}
 
 
 def test_a_stage_that_fails_is_left_to_the_next_run(tmp_path: Path) -> None:

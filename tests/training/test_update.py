@@ -76,7 +76,7 @@ def updater(
     recording: Recording | None = None,
     **trainer: Any,
 ) -> Updater:
-    defaults = {"steps": 1, "prompts_per_step": 3, "max_gradient_norm": 1e9}
+    defaults = {"steps": 1, "prompts_per_step": 3, "max_gradient_norm": 1e6}
     correction = correction or NoCorrection()
     return Updater(
         policy.model,
@@ -272,6 +272,7 @@ def test_gradients_are_cut_to_the_norm_and_reported_before(
     short = updater(held, optimizers.SGD(1.0), max_gradient_norm=0.01).step(batch, ADVANTAGES)
 
     assert long["update/gradient_norm"] == pytest.approx(short.metrics["update/gradient_norm"])
+    assert (0.0, 1.0) == (long["update/clipped_share"], short.metrics["update/clipped_share"])
     assert long["update/gradient_norm"] == pytest.approx(
         norm(moved(before, weights(free))), rel=1e-3
     )

@@ -24,16 +24,17 @@ class DecodingConfig:
     def __post_init__(self) -> None:
         if not (self.temperature == 0 or 0.01 <= self.temperature <= 100):
             raise ConfigError(
-                f"decoding.temperature must be 0 or more, got {self.temperature}; 0 is greedy, 1 "
-                "samples from the policy as it is, and 0.01 to 100 can be computed"
+                f"decoding.temperature must be 0 or lie in 0.01 to 100, got {self.temperature}; "
+                "0 is greedy, and 1 samples from the policy as it is"
             )
         if not 1e-6 <= self.top_p <= 1:
-            raise ConfigError(f"decoding.top_p must lie in (0, 1], got {self.top_p}; 1 keeps all")
+            raise ConfigError(
+                f"decoding.top_p must lie in 1e-6 to 1, got {self.top_p}; 1 keeps all"
+            )
         for name, least, most in (("samples", 1, 10_000), ("max_tokens", 2, 1_000_000)):
             if not least <= getattr(self, name) <= most:
                 raise ConfigError(
-                    f"decoding.{name} must be at least {least}, got {getattr(self, name)}; the "
-                    f"most that it takes is {most}"
+                    f"decoding.{name} must lie in {least} to {most}, got {getattr(self, name)}"
                 )
         if self.greedy and (self.samples > 1 or self.top_p < 1):
             raise ConfigError(

@@ -27,14 +27,15 @@ class ZScoreConfig(AdvantageConfig):
     """`advantage=zscore`: rewards standardised in their group, as GRPO does."""
 
     epsilon: float = 1e-6
-    """Smallest standard deviation that is divided by; above 0, at most `LARGEST_EPSILON`."""
+    """Smallest standard deviation that is divided by, from `SMALLEST_EPSILON` to
+    `LARGEST_EPSILON`."""
 
     def __post_init__(self) -> None:
         if not SMALLEST_EPSILON <= self.epsilon <= LARGEST_EPSILON:
             raise ConfigError(
-                f"advantage.epsilon must be above 0, got {self.epsilon}: a group of equal "
-                "rewards would divide by zero, and above "
-                f"{LARGEST_EPSILON:g} no advantage is left; 1e-6 is usual"
+                f"advantage.epsilon must be above 0, got {self.epsilon}; the least is "
+                f"{SMALLEST_EPSILON:g}, below which a group of equal rewards would divide by zero, "
+                f"and the most {LARGEST_EPSILON:g}, above which no advantage is left; 1e-6 is usual"
             )
 
     def build(self) -> Advantage:

@@ -13,6 +13,8 @@ from tersely.errors import ModelError
 if TYPE_CHECKING:
     import mlx.nn as nn
 
+_PICKLES = ("pytorch_model*", "consolidated*", "model*.bin", "model*.pt", "model*.pth")
+"""What weights that are pickled are called; training_args.bin and the like are none."""
 _FETCH_AGAIN = "fetch or write the checkpoint again"
 
 
@@ -25,7 +27,14 @@ def check_files(folder: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     files = sorted(folder.glob("model*.safetensors"))
-    pickles = sorted(path.name for each in ("*.bin", "*.pt", "*.pth") for path in folder.glob(each))
+    pickles = sorted(path.name for each in _PICKLES for path in folder.glob(each))
+    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    if not files and others:
+        raise ModelError(
+            f"the checkpoint in {folder} has no model*.safetensors, which is what weights are "
+            f"looked for in; it has {others[0]}: fetch the checkpoint in the layout of the Hub, "
+            "or rename it where these are its weights"
+        )
     if not files and pickles:
         raise ModelError(
             f"the checkpoint in {folder} has its weights in {pickles[0]} and no safetensors: that "

@@ -64,8 +64,8 @@ class LoraConfig(TuningConfig):
             )
         if not 1e-6 <= self.scale <= 1e6:
             raise ConfigError(
-                f"tuning.scale must be a finite number above 0, got {self.scale}: it is what "
-                "adapters are multiplied by, and 1e-06 to 1e+06 can be meant; mlx-lm takes 20"
+                f"tuning.scale must lie in 1e-06 to 1e+06, got {self.scale}: it is what adapters "
+                "are multiplied by; mlx-lm takes 20"
             )
         if self.layers is not None and self.layers < 1:
             raise ConfigError(

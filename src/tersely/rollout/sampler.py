@@ -36,7 +36,7 @@ def check_temperature(key: str, temperature: float) -> None:
 def check_top_p(key: str, top_p: float) -> None:
     """Raise `ConfigError` unless it keeps a token and no more than all."""
     if not LEAST_TOP_P <= top_p <= 1:
-        raise ConfigError(f"{key} must lie in (0, 1], got {top_p}; 1 keeps all")
+        raise ConfigError(f"{key} must lie in {LEAST_TOP_P:g} to 1, got {top_p}; 1 keeps all")
 
 
 class Snapshot(NamedTuple):

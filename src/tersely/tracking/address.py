@@ -16,7 +16,11 @@ def check_store_is_public(store: str) -> None:
             "tracking.store is no address of a store; write it as http://HOST:PORT or "
             "sqlite:///FILE"
         ) from None
-    if parts.username or parts.password or (parts.query and parts.scheme.startswith("http")):
+    if store.startswith("sqlite:///"):  # a file, in whose name these mean nothing
+        hidden = bool(parts.username or parts.password)
+    else:
+        hidden = any(sign in store for sign in "@#") or bool(parts.query)
+    if hidden:
         raise ConfigError(
             "tracking.store has a name, a password or a query in its address, which would be kept "
             "with the run; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "

@@ -117,7 +117,7 @@ class MlflowTracking(TrackingConfig):
             check_store_is_public(self.store)
         if self.store is not None and not self.store.startswith(("sqlite:///", "http")):
             raise ConfigError(
-                f"tracking.store must begin with sqlite:/// or http, got {self.store!r}; MLflow "
+                "tracking.store must begin with sqlite:/// or http, and it does not; MLflow "
                 "no longer writes runs as plain files, and tracking=none does without a store"
             )
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tersely.errors import CheckpointError
 from tersely.policy.load import Policy
-from tersely.training.manifest import synced, write_manifest
+from tersely.training.manifest import write_manifest
+from tersely.whole_file import sync
 
 COPIED = (
     "tokenizer*",
@@ -64,7 +65,7 @@ def _whole(folder: Path) -> Iterator[Path]:
         half.chmod(0o755)
         write_manifest(half)
         _replace(half, folder)
-        synced(folder.parent)
+        sync(folder.parent)
     except BaseException:
         shutil.rmtree(half, ignore_errors=True)
         raise

@@ -50,9 +50,8 @@ COUNTS = {
 """Fields that count something, and their least values."""
 MOST = 10**9
 """Of anything that is counted: more is a slip of the finger."""
-POSITIVE = ("learning_rate", "max_gradient_norm")
 LARGEST = 1e6
-"""Of these, of epochs, and of the weight decay."""
+"""Of epochs, of the learning rate, and of the weight decay."""
 
 
 @dataclass
@@ -78,7 +77,7 @@ class TrainerConfig:
     beta2: float = 0.99
     """AdamW's decay of the mean squared gradient; in [0, 1)."""
     max_gradient_norm: float = 1.0
-    """Gradients are scaled down to this norm."""
+    """Gradients are scaled down to this norm; `inf` leaves them as they are."""
     inner_updates: int = 1
     """Passes over the rollouts of a step; what the ratio of each is against, `correction` says."""
     mini_batches: int = 1
@@ -153,12 +152,16 @@ class TrainerConfig:
                 f"trainer.memory_limit_gb must be above 0, got {self.memory_limit_gb}; leave it "
                 "out to use most of this machine's memory"
             )
-        for name in POSITIVE:
-            value = getattr(self, name)
-            if not 0 < value <= LARGEST:
-                raise ConfigError(
-                    f"trainer.{name} must be above 0, got {value}; the most is {LARGEST:g}"
-                )
+        if not 0 < self.learning_rate <= LARGEST:
+            raise ConfigError(
+                f"trainer.learning_rate must be above 0, got {self.learning_rate}; the most is "
+                f"{LARGEST:g}"
+            )
+        if not self.max_gradient_norm > 0:
+            raise ConfigError(
+                f"trainer.max_gradient_norm must be above 0, got {self.max_gradient_norm}; "
+                "trainer.max_gradient_norm=inf clips nothing"
+            )
         if not 0 <= self.weight_decay <= LARGEST:
             raise ConfigError(
                 f"trainer.weight_decay must be 0 or more, got {self.weight_decay}; the most is "

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
+
+from tersely.whole_file import sync
 
 MANIFEST = "manifest.json"
 BLOCK = 1 << 22
@@ -16,8 +17,8 @@ def write_manifest(folder: Path) -> None:
     files = {file.name: _described(file) for file in sorted(folder.iterdir())}
     _write(folder / MANIFEST, files)
     for file in folder.iterdir():
-        synced(file)
-    synced(folder)
+        sync(file)
+    sync(folder)
 
 
 def forget(folder: Path, names: Collection[str]) -> None:
@@ -42,15 +43,6 @@ def damage(folder: Path) -> str | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{MANIFEST} is no list of files"
     return None
-
-
-def synced(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk before going on."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _write(manifest: Path, files: Mapping[str, object]) -> None:

@@ -26,6 +26,7 @@ GIVEN: dict[str, Any] = {"base_url": "http://127.0.0.1:8000/v1", "model": "m"}
         ({"threshold": 1.5}, "judge.threshold"),
         ({"max_missing_share": 2.0}, "judge.max_missing_share"),
         ({"max_calls": -1}, "judge.max_calls"),
+        ({"max_usd": float("inf")}, r"judge.max_usd must lie in 0 to 1e\+12, got inf; null"),
         ({"max_usd": 1.0}, "judge.usd_per_million_in"),
         ({"max_usd": 1.0, "usd_per_million_in": 0.25}, "judge.usd_per_million_out"),
     ],

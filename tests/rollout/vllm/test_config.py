@@ -28,7 +28,8 @@ def config(**changes: Any) -> VllmConfig:
         ({"workers": ["http://127.0.0.1:8000?x=1"]}, r"no address of a server"),
         ({"top_p": 0.9}, r"rollout.top_p=0.9 cannot be had from vLLM"),
         ({"timeout_s": 0.0}, r"rollout.timeout_s must be above 0"),
-        ({"patience_s": float("inf")}, r"rollout.patience_s must be above 0"),
+        ({"patience_s": float("inf")}, r"inf; the most is 1e\+06, and the default 600"),
+        ({"timeout_s": float("inf")}, r"rollout.timeout_s .* inf; the most is 1e\+06"),
         ({"probe_tolerance": 0.0}, r"rollout.probe_tolerance must be above 0"),
         ({"requests_per_worker": 0}, r"rollout.requests_per_worker must be at least 1"),
         ({"publish_port": 65536}, r"rollout.publish_port must lie in 0 to 65535"),
@@ -61,6 +62,13 @@ def test_a_run_that_starts_its_own_server_needs_a_vllm_to_start(tmp_path: Path) 
     """Known before anything is scored."""
     with pytest.raises(ConfigError, match=r"vllm_local cannot start a server.*rollout\.python"):
         VllmLocalConfig(python=str(tmp_path / "nothing")).check(FullConfig())
+
+
+def test_a_context_says_its_most_as_well_as_its_least() -> None:
+    with pytest.raises(ConfigError, match=r"rollout\.context must be at most 10000000, got 2000"):
+        VllmLocalConfig(context=20_000_000)
+    with pytest.raises(ConfigError, match=r"rollout\.context=72 has no room"):
+        VllmLocalConfig(context=72, max_tokens=72)
 
 
 def test_a_slash_at_the_end_of_an_address_is_dropped() -> None:

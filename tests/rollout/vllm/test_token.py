@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tersely.errors import ConfigError
-from tersely.rollout.vllm.token import FILE, server_token, token_for
+from tersely.rollout.vllm.token import FILE, own_server_token, server_token, token_for
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +58,59 @@ def test_a_home_that_cannot_be_written_is_named(home: Path) -> None:
     with pytest.raises(ConfigError, match="set TERSELY_TOKEN to a secret"):
         server_token()
     assert token_for("http://127.0.0.1:8000") is None
+
+
+def test_what_is_wrong_with_a_file_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time with what helps at once: a token of one's own."""
+
+    def said() -> str:
+        with pytest.raises(ConfigError, match="set TERSELY_TOKEN to a secret") as raised:
+            server_token()
+        return str(raised.value)
+
+    (home / FILE).mkdir(parents=True)
+    assert "no file" in said()
+    (home / FILE).rmdir()
+    (home / FILE).write_bytes(b"\xff\xfe")
+    (home / FILE).chmod(0o600)
+    assert "damaged" in said()
+    monkeypatch.setattr("os.getuid", lambda: (home / FILE).stat().st_uid + 1)
+    assert "another user" in said()
+
+
+def test_without_a_home_it_is_said_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a user whom the machine does not know."""
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    with pytest.raises(ConfigError, match="the home folder; set TERSELY_TOKEN to a secret"):
+        server_token()
+
+
+def test_a_run_without_a_home_has_one_for_its_own_server(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same all along, also when the home can be written again."""
+    monkeypatch.setattr("tersely.rollout.vllm.token._own", "")
+    (home / ".cache").write_text("in the way")
+    made = own_server_token()
+    assert 43 == len(made)
+    (home / ".cache").unlink()
+    assert made == own_server_token() == token_for("http://127.0.0.1:8000")
+    assert token_for("http://10.0.0.7:8000") is None
+    assert made != server_token()
+
+
+def test_a_full_disk_leaves_no_half_of_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("secrets.token_urlsafe", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        server_token()
+    assert [] == list((home / FILE).parent.iterdir())
 
 
 def test_an_empty_one_is_made_again(home: Path) -> None:

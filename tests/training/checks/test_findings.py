@@ -74,11 +74,19 @@ def test_strict_makes_it_an_error() -> None:
             checks.enforce()
 
 
+def test_the_error_names_all_that_the_step_has_found() -> None:
+    checks = Checks(a_setting(posts=100, prompts=10), Findings(strict=True))
+    checks.after_step(a_step(1, version=9))
+    with pytest.raises(CheckFailed, match=r"sync_not_taken, step 1 .* prompts_cut, step 1"):
+        checks.enforce()
+
+
 def test_a_resumed_run_finds_the_same_at_the_same_step(caplog: pytest.LogCaptureFixture) -> None:
     """Every step is seen by another process; what was said is not said again, and the tag stays.
 
     Cut from step 1: found at 10. Clipped from step 1: at 20."""
-    steps = [a_step(n, metrics=CUT | {"update/gradient_norm": 3.0}) for n in range(1, 31)]
+    clipped = {"update/gradient_norm": 3.0, "update/clipped_share": 1.0}
+    steps = [a_step(n, metrics=CUT | clipped) for n in range(1, 31)]
     whole = Checks(a_setting())
     expected = [whole.after_step(seen) for seen in steps]
     caplog.clear()

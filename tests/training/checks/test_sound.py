@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tersely.objective.aggregation import Aggregation
 from tersely.training.config import Precision
 
 
@@ -25,8 +26,20 @@ def test_nothing_is_found(
         {"learning_rate": 2e-6},
         {"reference": lambda policy: None},
         {"sampled_at": 0.7, "temperature": 0.7},
+        {"aggregation": Aggregation.token_mean},
+        {"aggregation": Aggregation.constant, "max_tokens": 120, "learning_rate": 1e-3},
+        {"mini_batches": 3},
     ],
-    ids=["rounded by chance", "masters", "the study's rate", "no reference", "cooler"],
+    ids=[
+        "rounded by chance",
+        "masters",
+        "the study's rate",
+        "no reference",
+        "cooler",
+        "token mean",
+        "Dr. GRPO",
+        "several updates a step",
+    ],
 )
 def test_nor_in_other_settings(how: dict[str, Any], watched: Callable[..., set[str]]) -> None:
     assert set() == watched(steps=25, **how)

@@ -14,6 +14,8 @@ NO_ADDRESS = "judge.base_url is no address of an endpoint; write it as http://HO
 
 LONGEST_S = 1e6
 """Seconds; eleven days."""
+LARGEST_BUDGET = 1e12
+"""Calls, or dollars."""
 
 
 def check_base_url_is_public(base_url: str) -> None:
@@ -184,8 +186,11 @@ class EndpointConfig(ScoringConfig):
         prices = ("usd_per_million_in", "usd_per_million_out")
         for name in ("max_calls", "max_usd", *prices):
             value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1e12:
-                raise ConfigError(f"judge.{name} must be 0 or more, got {value}")
+            if value is not None and not 0 <= value <= LARGEST_BUDGET:
+                raise ConfigError(
+                    f"judge.{name} must lie in 0 to {LARGEST_BUDGET:g}, got {value}; null sets no "
+                    "limit or no price"
+                )
         if self.max_usd is not None and any(getattr(self, name) is None for name in prices):
             raise ConfigError(
                 f"judge.max_usd={self.max_usd} cannot be kept without the price of "

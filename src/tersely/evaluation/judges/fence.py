@@ -8,8 +8,11 @@ import hashlib
 import re
 
 _CONTROL = re.compile(
-    # <|im_end|>, </s>, <start_of_turn>, and DeepSeek's, with a bar and a line of other scripts
-    r"<(?=[|\uff5c/]?[A-Za-z_][\w|\uff5c/\u2581-]{0,60}[|\uff5c]?>)"
+    # <|im_end|>, <|fim prefix|>, </s>, <start_of_turn>, <minimax:tool_call>, and DeepSeek's, with a
+    # bar and a line of other scripts
+    r"<(?=[|\uff5c/]?[A-Za-z_][\w|\uff5c/\u2581:-]{0,60}[|\uff5c]?>)"
+    r"|<(?=[|\uff5c][\w \uff5c/\u2581:-]{1,60}[|\uff5c]>)"
+    r"|\[(?=\|[\w ]{1,60}\|\])"  # [|endofturn|]
     r"|\[(?=/?g?[A-Z_]{2,30}\])"  # [INST], [/INST], [gMASK]
     r"|<(?=</?SYS>>)"  # Llama 2's <<SYS>>
 )

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tersely.policy.load import Policy
 
 
+MOST = 1e6
+"""Of seconds (eleven days) and of nats."""
+MOST_CONTEXT = 10_000_000
 _HOST = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
 
 
@@ -68,8 +71,11 @@ class WorkersConfig(RolloutConfig):
             )
         for name in ("timeout_s", "patience_s", "probe_tolerance"):
             value = getattr(self, name)
-            if not 0 < value <= 1e6:
-                raise ConfigError(f"rollout.{name} must be above 0, got {value}")
+            if not 0 < value <= MOST:
+                raise ConfigError(
+                    f"rollout.{name} must be above 0, got {value}; the most is {MOST:g}, and the "
+                    f"default {getattr(WorkersConfig, name):g}"
+                )
         if self.requests_per_worker < 1:
             raise ConfigError(
                 f"rollout.requests_per_worker must be at least 1, got {self.requests_per_worker}"
@@ -163,7 +169,12 @@ class VllmLocalConfig(WorkersConfig):
             raise ConfigError(
                 f"rollout.port must lie in 0 to 65535, got {self.port}; 0 takes a free one"
             )
-        if self.context != 0 and not self.max_tokens < self.context <= 10_000_000:
+        if self.context > MOST_CONTEXT:
+            raise ConfigError(
+                f"rollout.context must be at most {MOST_CONTEXT}, got {self.context}; no model "
+                "reads more, and 0 takes the model's"
+            )
+        if self.context != 0 and self.context <= self.max_tokens:
             raise ConfigError(
                 f"rollout.context={self.context} has no room for a prompt before the "
                 f"rollout.max_tokens={self.max_tokens} of its completion; set 0 for the model's, "

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any, ClassVar
 
-from tersely.training.checks.seen import Check, Recent, Seen, Setting
+from tersely.training.checks.seen import Recent, Seen, Setting
 
 FRESH_KL = 0.02
 """nats a token between a sampler and a policy of the same weights. Their log-probabilities then

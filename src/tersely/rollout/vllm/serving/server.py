@@ -1,6 +1,7 @@
 """A server of a run's own, on this machine: `rollout=vllm_local` has one."""
 
 import logging
+import os
 import selectors
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from types import TracebackType
 
 from tersely.errors import RolloutError
 from tersely.rollout.vllm.serving.process import end, keeper_command
+from tersely.rollout.vllm.token import TOKEN_VARIABLE, own_server_token
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ class LocalServer:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                env={**os.environ, TOKEN_VARIABLE: own_server_token()},
             )
         said = _first_line(process)
         if not said.startswith("rollout.workers="):
