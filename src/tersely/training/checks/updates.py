@@ -117,6 +117,6 @@ class GradientClipped(Recent):
             f"the gradient was clipped at each update of the last {self.window} steps: its norm "
             f"was {min(self.recent):.3g} to {max(self.recent):.3g}, and trainer.max_gradient_norm "
             f"is {self.setting.max_gradient_norm:g}. Batches that have much to teach then count no "
-            "more than those that have little; set trainer.max_gradient_norm above the usual norm, so that it catches "
-            "outliers"
+            "more than those that have little; set trainer.max_gradient_norm above the usual "
+            "norm, so that it catches outliers"
         )
