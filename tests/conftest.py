@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from hypothesis import settings
 from tersely.policy.blas import load_fast_blas
 
 load_fast_blas()  # before any test imports MLX
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Of tests in the background of a script. What they start would ignore Ctrl-C too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # A busy machine is no failure, and what is drawn is the same every time.
 settings.register_profile("untimed", deadline=None, derandomize=True)
 settings.load_profile("untimed")
