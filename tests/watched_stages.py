@@ -41,6 +41,7 @@ def a_setting(**changed: Any) -> Setting:
         max_gradient_norm=1.0,
         learning_rate=5e-5,
         precision=Precision.fp32,
+        train_end_of_turn=True,
         end_of_turn_ids=frozenset({0}),
         prompts=100,
         posts=100,

@@ -32,7 +32,7 @@ from tersely.evaluation.judges.config import (
     PanelConfig,
 )
 from tersely.objective.advantages import AdvantageConfig, ZScoreConfig
-from tersely.objective.config import GrpoConfig, LossConfig
+from tersely.objective.config import GrpoConfig, LossConfig, StudyConfig
 from tersely.objective.correction_config import (
     CorrectionConfig,
     MisConfig,
@@ -105,7 +105,7 @@ GROUPS = {
     ),
     "length": Group("the length term of the reward", {"absolute": LengthConfig}),
     "advantage": Group("how rewards of a group are compared", {"zscore": ZScoreConfig}),
-    "loss": Group("what an update makes smaller", {"grpo": GrpoConfig}),
+    "loss": Group("what an update makes smaller", {"grpo": GrpoConfig, "study": StudyConfig}),
     "correction": Group(
         "what is done about rollouts of older weights",
         {"none": NoCorrection, "tis": TisConfig, "mis": MisConfig},
@@ -180,10 +180,12 @@ HELP = """Which reward signal makes a tiny language model write the best short s
 
 Usage: python train.py [GROUP=CHOICE ...] [KEY=VALUE ...]
        python train.py -m reward=rouge,meteor,bleu strategy=joint,staged   (a sweep)
+       python train.py -m 'experiment=glob(study/*)'                       (the study)
 
 Groups:
 {groups}
-  experiment a preset of several of these: study
+  experiment a preset of several of these: study sound
+             or a row of their tables, from conf/experiment/: study/qwen_joint_rouge
 
 Any value can be set, for example: seed=1 trainer.steps=20 length.target=48
 `python train.py --cfg job` shows the whole run without starting it; files are in conf/.

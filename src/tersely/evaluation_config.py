@@ -103,12 +103,15 @@ A run is evaluated on its own data with its own prompt, unless these are given.
 
 Groups:
 {groups}
+  experiment a zero-shot row of the study, study/zero_shot/qwen_fifty_words and others
 
   split=test|validation|train   decoding.temperature=1 decoding.samples=3 seed=0 (0: greedy)
 
 `python evaluate.py --cfg job` shows the whole evaluation; files are in conf/.
 A comparison of zero-shot prompts:
   python evaluate.py -m model=qwen2_5_0_5b prompt=plain,fifty_words,sixty_four_tokens
+The study's:
+  python evaluate.py -m 'experiment=glob(study/zero_shot/*)'
 """
 
 EVALUATE = App(

@@ -5,6 +5,7 @@ said in one paragraph, 130 and 143 stopped by SIGINT and SIGTERM, with the comma
 `HYDRA_FULL_ERROR=1` shows every traceback.
 """
 
+import inspect
 import os
 import re
 import signal
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -85,6 +88,8 @@ def guarded(main: Callable[[], None], app: App[Any] = TRAIN) -> None:
     os.environ[FULL_ERROR] = "1"
     with mendable(app):
         refuse_typed_secrets(sys.argv[1:])
+        conf = Path(inspect.getfile(inspect.unwrap(main))).resolve().parent / "conf"
+        sys.argv[1:] = [with_globs_of_folders(argument, conf) for argument in sys.argv[1:]]
         try:
             main()
         except (SystemExit, KeyboardInterrupt) as end:
@@ -116,6 +121,29 @@ def _with_quotes(argument: str) -> str:
     key, _, value = argument.partition("=")
     bare = re.search(r"[=,()\[\]{} ]", value) and not re.search(r"[\"'\\$]", value)
     return f'{key}="{value}"' if bare and Path(value).exists() else argument
+
+
+def with_globs_of_folders(argument: str, conf: Path) -> str:
+    """`experiment=glob(study/*)` with the files of `conf` that it stands for; all else as it is.
+
+    Hydra looks for the choices of a glob beside each other only, and runs nothing if it finds none.
+    """
+    if "=glob(" not in argument:
+        return argument
+    override = OverridesParser.create().parse_override(argument)
+    globs = override.value()
+    if not (isinstance(globs, Glob) and any("/" in pattern for pattern in globs.include)):
+        return argument
+    folder = conf / override.key_or_group
+
+    def found(patterns: list[str]) -> set[str]:
+        files = (file for pattern in patterns for file in folder.glob(f"{pattern}.yaml"))
+        return {file.relative_to(folder).with_suffix("").as_posix() for file in files}
+
+    names = sorted(found(globs.include) - found(globs.exclude))
+    if not names:
+        raise ConfigError(f"{argument} stands for no file in {folder}")
+    return f"{argument.partition('=')[0]}={','.join(names)}"
 
 
 def _terminate(number: int, frame: object) -> None:

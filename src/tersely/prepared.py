@@ -53,6 +53,7 @@ def prepare(config: Config) -> Prepared:
             f"rollout.max_tokens={config.rollout.max_tokens}, the end of turn included; set "
             f"rollout.max_tokens above the target, well above it to see what is too long"
         )
+    config.loss.check(config.correction, config.trainer.updates_per_step)
     quality = config.reward.quality()
     stages = tuple(
         (

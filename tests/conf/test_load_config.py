@@ -44,7 +44,7 @@ COMPOSITION = {
     "data.path=folder": ["data.path", "It is a key of data=jsonl, data=smoltldr."],
     # a wrong choice, with the choices there are
     "reward=rogue": ["reward/rogue", "bleu, bleu_rouge, length, meteor", "rouge."],
-    "experiment=mine": ["experiment/mine", "study"],
+    "experiment=mine": ["experiment/mine", "sound, study"],
     # a wrong type
     "trainer.steps=many": ["trainer.steps=many", "'many'", "Integer"],
     "loss.clip_low=high": ["loss.clip_low=high", "'high'", "Float"],
@@ -157,6 +157,8 @@ def test_an_added_key_that_exists_is_not_refused(composed: Composed) -> None:
     [
         (("length.target=192",), "length.target=192 cannot be reached: .*max_tokens=192"),
         (("reward=length", "strategy=staged"), "strategy=staged needs a quality reward"),
+        (("loss=study", "correction=tis"), "loss=study knows nothing of the sampler"),
+        (("loss=study", "trainer.mini_batches=2"), "loss=study makes one update a step"),
     ],
 )
 def test_parts_that_do_not_go_together_are_refused_before_data_is_made(

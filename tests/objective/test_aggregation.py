@@ -70,3 +70,12 @@ def test_only_the_token_mean_depends_on_how_long_the_others_are() -> None:
 def test_one_completion_of_one_token(aggregation: Aggregation) -> None:
     """It is the mean by itself; against a limit of 1 it is the constant, too."""
     assert [[1.0]] == token_weights(aggregation, [[1]], max_tokens=1)
+
+
+@EVERY
+def test_a_completion_without_a_label_weighs_nothing(aggregation: Aggregation) -> None:
+    """Nor does it change what the others weigh, and a batch of such is no error."""
+    weights = token_weights(aggregation, [[0, 4]], max_tokens=5)
+    own = {Aggregation.sequence_mean: 1 / 8, Aggregation.token_mean: 1 / 4}
+    assert [[0.0, own.get(aggregation, 1 / 10)]] == weights
+    assert [[0.0, 0.0]] == token_weights(aggregation, [[0, 0]], max_tokens=5)

@@ -6,7 +6,7 @@ import pytest
 
 from tersely.errors import ConfigError
 from tersely.objective.aggregation import Aggregation, token_weights
-from tersely.objective.config import GrpoConfig
+from tersely.objective.config import GrpoConfig, LossConfig, StudyConfig
 from tersely.objective.correction import Correction, uncorrected
 from tersely.objective.correction_config import (
     CorrectionConfig,
@@ -15,7 +15,7 @@ from tersely.objective.correction_config import (
     NoCorrection,
     TisConfig,
 )
-from tersely.objective.losses import LossInputs, LossParts, grpo
+from tersely.objective.losses import LossInputs, LossParts, grpo, study
 
 PAD = 0.0
 SAMPLER = [[-1.0, -2.0, PAD, PAD], [-1.0, -1.0, -1.0, -1.0]]
@@ -251,6 +251,122 @@ def test_chunks_of_a_batch_add_up_to_it(
         assert expected == pytest.approx(getattr(turned, field).item(), abs=1e-6)
         added = getattr(short, field).item() + getattr(long, field).item()
         assert expected == pytest.approx(added, abs=1e-6)
+
+
+STUDY = {"clip_low": 0.2, "clip_high": 0.2, "beta": 0.5}
+REFERENCE = [[-1.3, -1.8, PAD, PAD], [-1.4, -1.0, -0.6, -1.0]]
+
+
+def test_the_study_has_one_ratio_a_completion() -> None:
+    """Mean differences (0.3 - 0.1) / 2 = 0.1 and (-0.2 + 0.1 + 0 - 0.3) / 4 = -0.1: ratios
+    1.105171 and 0.904837, with A = 1 and -1 the mean of -1.105171 and 0.904837. Over tokens the
+    ratio is (2 * 1.105171 + 4 * 0.904837) / 6.
+
+    Reference: means -1.4 and -1.55, d = -0.15, k3 0.010708; -1.1 and -1, d = 0.1, k3 0.005171.
+    """
+    parts = study(mx.array(POLICY), inputs(proximal=SAMPLER, reference=REFERENCE), **STUDY)
+
+    assert -0.100167 == pytest.approx(parts.surrogate.item(), abs=1e-6)
+    assert 0.971615 == pytest.approx(parts.ratio_mean.item(), abs=1e-6)
+    assert 0.007939 == pytest.approx(parts.kl_reference.item(), abs=1e-6)
+    assert -0.100167 + 0.003970 == pytest.approx(parts.total.item(), abs=1e-6)
+    assert (0.0, 0.0) == (parts.clip_share.item(), parts.capped_share.item())
+    plain = loss(POLICY, inputs(reference=REFERENCE))
+    assert plain.mismatch_kl.item() == parts.mismatch_kl.item() > 0.01
+    assert plain.reference_kl.item() == parts.reference_kl.item() > 0.01
+
+
+def test_the_study_clips_whole_completions() -> None:
+    """At 0.05 both are held, -1.05 and 0.95; at 0.1 above alone the first, -1.1 and 0.904837."""
+    given = inputs(proximal=SAMPLER)
+
+    both = study(mx.array(POLICY), given, clip_low=0.05, clip_high=0.05, beta=0.0)
+    first = study(mx.array(POLICY), given, clip_low=0.2, clip_high=0.1, beta=0.0)
+
+    assert -0.05 == pytest.approx(both.surrogate.item(), abs=1e-6)
+    assert 1.0 == pytest.approx(both.clip_share.item())
+    assert -0.097581 == pytest.approx(first.surrogate.item(), abs=1e-6)
+    assert 2 / 6 == pytest.approx(first.clip_share.item())
+
+
+def test_the_study_s_divergence_is_that_of_means_and_far_smaller() -> None:
+    """Policy -1 -2 against -1.3 -1.8: k3 of means, d = -0.05, is 0.001229, where the mean of k3 is
+    (0.040818 + 0.021403) / 2 = 0.031110. The other completion equals its reference."""
+    reference = [[-1.3, -1.8, PAD, PAD], [-1.0, -1.0, -1.0, -1.0]]
+    given = inputs(reference=reference)
+
+    assert 0.001229 / 2 == pytest.approx(
+        study(mx.array(SAMPLER), given, **STUDY).kl_reference.item(), abs=1e-6
+    )
+    assert 0.031110 / 2 == pytest.approx(loss(SAMPLER, given).kl_reference.item(), abs=1e-6)
+
+
+def test_in_its_only_update_the_study_s_ratio_is_1_whoever_sampled() -> None:
+    """To the bit, so the surrogate is the mean of -A, and no clip can hold anything."""
+    given = inputs(sampler=OLD_SAMPLER, advantages=(2.0, -1.0))
+
+    parts = study(mx.array(POLICY), given, clip_low=1e-6, clip_high=1e-6, beta=0.0)
+
+    assert -0.5 == parts.surrogate.item() == parts.total.item()
+    assert 1.0 == pytest.approx(parts.ratio_mean.item(), abs=1e-7)
+    assert 0.0 == parts.clip_share.item() == parts.kl_reference.item()
+
+
+@pytest.mark.parametrize("aggregation", Aggregation)
+def test_on_fresh_rollouts_the_study_s_gradient_is_that_of_grpo(aggregation: Aggregation) -> None:
+    """Of the surrogate: A / (G L) for each token of a mean over completions, and so for others."""
+    given = inputs(advantages=(1.5, -0.5), aggregation=aggregation)
+    only = {"clip_low": 0.2, "clip_high": 0.2, "beta": 0.0}
+
+    own = mx.grad(lambda policy: study(policy, given, **only).total)(mx.array(SAMPLER))
+    token_level = mx.grad(lambda policy: grpo(policy, given, **only).total)(mx.array(SAMPLER))
+
+    np.testing.assert_allclose(np.array(own), np.array(token_level), rtol=1e-6)
+    assert (own != 0).sum().item() == sum(LENGTHS)
+
+
+@pytest.mark.parametrize("proximal", [None, SAMPLER])
+@pytest.mark.parametrize("aggregation", Aggregation)
+def test_chunks_add_up_for_the_study_too(
+    aggregation: Aggregation, proximal: list[list[float]] | None
+) -> None:
+    given = inputs(
+        sampler=OLD_SAMPLER, proximal=proximal, reference=REFERENCE, aggregation=aggregation
+    )
+    policy = mx.array(POLICY)
+    built = StudyConfig(beta=0.5).build()
+
+    whole = built(policy, given)
+    short, long = built(policy[:1, :2], given.take([0], 2)), built(policy[1:], given.take([1], 4))
+
+    for field in LossParts._fields:
+        added = getattr(short, field).item() + getattr(long, field).item()
+        assert getattr(whole, field).item() == pytest.approx(added, abs=1e-6)
+
+
+@pytest.mark.parametrize("config", [GrpoConfig(beta=0.5), StudyConfig(beta=0.5)])
+def test_a_completion_without_a_label_has_no_say(config: LossConfig) -> None:
+    """Its only token ended the turn and is masked out. The others' gradient stays; no NaN."""
+    mask = [[0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]
+    given = inputs(reference=REFERENCE)._replace(mask=mx.array(mask), token_share=1 / 4)
+    built = config.build()
+
+    parts = built(mx.array(POLICY), given)
+    gradient = mx.grad(lambda policy: built(policy, given).total)(mx.array(POLICY))
+    alone = mx.grad(lambda policy: built(policy, given.take([1], 4)).total)(mx.array(POLICY[1:]))
+
+    assert all(np.isfinite(value.item()) for value in parts)
+    assert [0.0] * 4 == gradient[0].tolist()
+    np.testing.assert_allclose(np.array(gradient[1:]), np.array(alone), rtol=1e-6)
+
+
+def test_the_study_has_no_correction_and_one_update() -> None:
+    StudyConfig().check(NoCorrection(), 1)
+    GrpoConfig().check(TisConfig(), 2)
+    with pytest.raises(ConfigError, match="loss=study knows nothing of the sampler"):
+        StudyConfig().check(TisConfig(), 1)
+    with pytest.raises(ConfigError, match="one update a step, and this run asks for 2"):
+        StudyConfig().check(NoCorrection(), 2)
 
 
 def test_a_chunk_has_its_rows_of_everything() -> None:

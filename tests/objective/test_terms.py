@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from tersely.objective.terms import clipped_surrogate, k3, was_clipped
+from tersely.objective.terms import clipped_surrogate, completion_mean, k3, was_clipped
 
 
 def test_clipped_surrogate_takes_the_worse_of_both() -> None:
@@ -67,3 +67,10 @@ def test_k3_is_an_unbiased_estimate_of_the_divergence() -> None:
 
     assert divergence == pytest.approx((mx.array(p) * estimates).sum().item(), rel=1e-5)
     assert (estimates >= 0).all().item()
+
+
+def test_the_mean_of_a_completion_is_over_its_own_tokens() -> None:
+    """(-1 - 2) / 2 and (-1 - 1 - 4) / 3, whatever stands in the padding; 0 where there is none."""
+    values = mx.array([[-1.0, -2.0, 7.0], [-1.0, -1.0, -4.0], [9.0, 9.0, 9.0]])
+    mask = mx.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
+    assert [-1.5, -2.0, 0.0] == completion_mean(values, mask).tolist()

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -15,7 +16,7 @@ from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models import qwen2
 
 from tersely.objective.aggregation import Aggregation
-from tersely.objective.config import GrpoConfig
+from tersely.objective.config import GrpoConfig, LossConfig, StudyConfig
 from tersely.objective.correction_config import (
     CorrectionConfig,
     Level,
@@ -644,6 +645,96 @@ def test_the_entropy_is_the_mean_over_all_tokens(eager: Load, prompts: Sequence[
     metrics = asked.step(batch, ADVANTAGES).metrics
     assert np.mean(entropies) == pytest.approx(metrics["policy/entropy"], rel=1e-5)
     assert "policy/entropy" not in not_asked.step(batch, ADVANTAGES).metrics
+
+
+def ended(batch: Batch, *, cut: bool = False, alone: bool = False) -> Batch:
+    """The batch with the first two completions of each group ended by themselves, `cut` without
+    the token that ended them; `alone` has no other token in the very first one."""
+
+    def changed(at: int, place: int, rollout: Rollout) -> Rollout:
+        kept = 1 if alone and at == place == 0 else len(rollout.token_ids) - (cut and place < 2)
+        return replace(
+            rollout,
+            token_ids=rollout.token_ids[:kept],
+            sampler_logprobs=rollout.sampler_logprobs[:kept],
+            finish_reason="stop" if place < 2 and not cut else "length",
+        )
+
+    groups = tuple(
+        replace(
+            group,
+            rollouts=tuple(changed(at, place, each) for place, each in enumerate(group.rollouts)),
+        )
+        for at, group in enumerate(batch.groups)
+    )
+    return replace(batch, groups=groups)
+
+
+LOSSES = pytest.mark.parametrize("loss", [GrpoConfig(beta=0.3), StudyConfig(beta=0.3)])
+
+
+@LOSSES
+@pytest.mark.parametrize("aggregation", Aggregation)
+def test_without_the_end_of_turn_the_update_is_that_of_completions_cut_before_it(
+    aggregation: Aggregation, loss: LossConfig, eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """Weights, gradient and all that is logged; one label less of each that ended by itself, and
+    none of those that the limit cut."""
+    policy = eager()
+    batch = sampled(policy, prompts)
+    reference = policy.reference()
+    shake(policy)
+    labels: list[float] = []
+    built = loss.build()
+
+    def counting(logprobs: mx.array, inputs: LossInputs) -> LossParts:
+        labels[-1] += inputs.mask.sum().item()
+        return built(logprobs, inputs)
+
+    def update(batch: Batch, train_end_of_turn: bool) -> tuple[Arrays, dict[str, float]]:
+        labels.append(0)
+        recording = Recording(policy, optimizers.SGD(0.0))
+        made = updater(
+            policy, recording.optimizer, loss=counting, reference=reference, recording=recording,
+            aggregation=aggregation, train_end_of_turn=train_end_of_turn, log_entropy=True,
+        ).step(batch, ADVANTAGES)  # fmt: skip
+        return recording.gradients[0], made.metrics
+
+    untrained, metrics = update(ended(batch), False)
+    expected, cut = update(ended(batch, cut=True), True)
+    trained, _ = update(ended(batch), True)
+
+    tokens = sum(len(rollout.token_ids) for group in batch.groups for rollout in group.rollouts)
+    assert [tokens - 6, tokens - 6, tokens] == labels
+    assert_near(expected, untrained)
+    assert cut == pytest.approx(metrics, rel=1e-5, abs=1e-7)
+    assert any(not np.allclose(trained[name], untrained[name]) for name in trained)
+
+
+@LOSSES
+@pytest.mark.parametrize("aggregation", Aggregation)
+def test_a_completion_of_the_end_of_turn_alone_teaches_nothing_where_that_is_no_label(
+    aggregation: Aggregation, loss: LossConfig, eager: Load, prompts: Sequence[Prompt]
+) -> None:
+    """Whatever its advantage; where all are such, the gradient is 0. Nothing is not a number."""
+    policy = eager()
+    batch = ended(sampled(policy, prompts), alone=True)
+    assert 0 == batch.groups[0].rollouts[0].length
+    more: dict[str, Any] = {
+        "loss": loss.build(),
+        "reference": policy.reference(),
+        "aggregation": aggregation,
+        "train_end_of_turn": False,
+    }
+    (one,) = gradients(policy, batch, **more)
+    (other,) = gradients(policy, batch, [[9.0, *ADVANTAGES[0][1:]], *ADVANTAGES[1:]], **more)
+    assert_near(one, other)
+    assert 0 < norm(one) < math.inf
+
+    first = batch.groups[0]
+    empty = replace(batch, groups=(replace(first, rollouts=first.rollouts[:1] * 4),) * 3)
+    (nothing,) = gradients(policy, empty, log_entropy=True, **more)
+    assert 0 == norm(nothing)
 
 
 def broken(batch: Batch, place: int = 0) -> Batch:

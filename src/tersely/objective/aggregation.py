@@ -28,12 +28,15 @@ def token_weights(
 ) -> list[list[float]]:
     """`[P, G]`: the weight of each token of a completion, from the completions' lengths `[P, G]`.
 
-    Lengths count every sampled token, the end of turn included. `max_tokens` is the longest that
-    a completion may be.
+    Lengths count the tokens that are learned: every sampled one, the end of turn included unless
+    `trainer.train_end_of_turn` is off. Where there are none, the weight is 0. `max_tokens` is the
+    longest that a completion may be.
     """
     prompts, tokens = len(lengths), sum(map(sum, lengths))
 
     def weight(length: int, rollouts: int) -> float:
+        if not length:
+            return 0.0
         if aggregation is Aggregation.token_mean:
             return 1 / tokens
         if aggregation is Aggregation.constant:

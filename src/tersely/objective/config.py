@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tersely.errors import ConfigError
 from tersely.objective.aggregation import Aggregation
+from tersely.objective.correction_config import CorrectionConfig, NoCorrection
 
 if TYPE_CHECKING:
     from tersely.objective.correction import Correction
@@ -41,6 +42,9 @@ class LossConfig:
                 "the policy away from its reference; the study uses 1e-4"
             )
 
+    def check(self, correction: CorrectionConfig, updates_per_step: int) -> None:
+        """Raise `ConfigError` where this loss cannot be had with these."""
+
     def build(self, correction: "Correction | None" = None) -> "Loss":
         """The loss of some rollouts of a batch; without a correction, `correction=none`."""
         raise NotImplementedError
@@ -62,3 +66,29 @@ class GrpoConfig(LossConfig):
             beta=self.beta,
             correction=correction or uncorrected,
         )
+
+
+@dataclass
+class StudyConfig(LossConfig):
+    """`loss=study`: what the study's code computed, to compare with. One ratio a completion, of
+    mean log-probabilities, against the policy itself right before the update: always 1."""
+
+    def check(self, correction: CorrectionConfig, updates_per_step: int) -> None:
+        """One update a step, and no correction."""
+        if not isinstance(correction, NoCorrection):
+            raise ConfigError(
+                "loss=study knows nothing of the sampler, so there is nothing to correct; set "
+                "correction=none, or loss=grpo to correct"
+            )
+        if updates_per_step > 1:
+            raise ConfigError(
+                f"loss=study makes one update a step, and this run asks for {updates_per_step}: "
+                "its ratio would be 1 in each of them; set trainer.inner_updates=1 "
+                "trainer.mini_batches=1, or loss=grpo"
+            )
+
+    def build(self, correction: "Correction | None" = None) -> "Loss":
+        """See `losses.study`; a correction plays no part."""
+        from tersely.objective.losses import study
+
+        return partial(study, clip_low=self.clip_low, clip_high=self.clip_high, beta=self.beta)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import mlx.core as mx
 
 from tersely.objective.correction import Correction, uncorrected
-from tersely.objective.terms import clipped_surrogate, k3, was_clipped
+from tersely.objective.terms import clipped_surrogate, completion_mean, k3, was_clipped
 
 
 class LossParts(NamedTuple):
@@ -21,14 +21,14 @@ class LossParts(NamedTuple):
     surrogate: mx.array
     kl_reference: mx.array
     """k3 estimate of KL(policy || reference), in nats, weighted as the loss is; 0 without a
-    reference."""
+    reference. `study` takes it of means over completions."""
     ratio_mean: mx.array
-    """Mean over tokens of the ratio that is clipped (`correction`)."""
+    """Mean over tokens of the ratio that is clipped (`correction`, or a completion's own)."""
     mismatch_kl: mx.array
     """Mean k3 estimate of KL(sampler || policy), in nats a token: the tokens are the sampler's."""
     reference_kl: mx.array
-    """As `kl_reference`, and a plain mean over tokens: in the unit of `mismatch_kl`, however the
-    loss is aggregated."""
+    """k3 of each token, and a plain mean over them: in the unit of `mismatch_kl`, whatever the
+    loss makes of it."""
     clip_share: mx.array
     """Share of tokens whose ratio the clip holds back."""
     capped_share: mx.array
@@ -115,4 +115,53 @@ def grpo(
         reference_kl=token_mean(to_reference),
         clip_share=token_mean(held),
         capped_share=token_mean(capped),
+    )
+
+
+def study(
+    policy_logprobs: mx.array,
+    inputs: LossInputs,
+    *,
+    clip_low: float,
+    clip_high: float,
+    beta: float,
+) -> LossParts:
+    """What the study's code computes: one clipped ratio a completion, plus beta times one k3.
+
+    With `m` for the mean over the tokens of a completion, `r = exp(m(policy) - m(proximal))` and
+    the KL is `k3(m(policy), m(reference))`. The proximal policy is the policy itself right before
+    the update, so at a first update r is 1 whoever sampled, and nothing is clipped. smolcluster,
+    commit c60f3f3, `grpo/utils/training_utils.py` and `grpo/train_summarization.py`; the ratio is
+    that of Zheng et al., 2025, "Group sequence policy optimization", eq. 7.
+
+    A completion weighs what its tokens weigh together, so at r = 1 the slope of the surrogate is
+    that of `grpo`. The k3 of a mean is far below the mean of k3.
+    """
+    mask = inputs.mask
+    proximal = inputs.proximal_logprobs
+    proximal = mx.stop_gradient(policy_logprobs if proximal is None else proximal)
+    own = completion_mean(policy_logprobs, mask)
+    ratio = mx.exp(own - completion_mean(proximal, mask))
+    weights = mask.sum(axis=1) * inputs.weights
+    losses = clipped_surrogate(ratio, inputs.advantages, clip_low, clip_high)
+    surrogate = (losses * weights).sum()
+    kl_reference, reference_kl = mx.array(0.0), mx.zeros_like(mask)
+    if inputs.reference_logprobs is not None:
+        to_reference = k3(own, completion_mean(inputs.reference_logprobs, mask))
+        kl_reference = (to_reference * weights).sum()
+        reference_kl = k3(policy_logprobs, inputs.reference_logprobs)
+    held = was_clipped(ratio, inputs.advantages, clip_low, clip_high)
+
+    def token_mean(values: mx.array) -> mx.array:
+        return (values * mask).sum() * inputs.token_share
+
+    return LossParts(
+        total=surrogate + beta * kl_reference,
+        surrogate=surrogate,
+        kl_reference=kl_reference,
+        ratio_mean=token_mean(ratio[:, None]),
+        mismatch_kl=token_mean(k3(inputs.sampler_logprobs, policy_logprobs)),
+        reference_kl=token_mean(reference_kl),
+        clip_share=token_mean(held[:, None]),
+        capped_share=mx.array(0.0),
     )

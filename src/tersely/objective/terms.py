@@ -32,3 +32,8 @@ def k3(logprobs: mx.array, other_logprobs: mx.array) -> mx.array:
     """
     difference = other_logprobs - logprobs
     return mx.exp(difference) - difference - 1
+
+
+def completion_mean(values: mx.array, mask: mx.array) -> mx.array:
+    """`[R]`: the mean over the tokens of each completion; 0 for one without any."""
+    return (values * mask).sum(axis=1) / mx.maximum(mask.sum(axis=1), 1)

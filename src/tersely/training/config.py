@@ -78,6 +78,9 @@ class TrainerConfig:
     """AdamW's decay of the mean squared gradient; in [0, 1)."""
     max_gradient_norm: float = 1.0
     """Gradients are scaled down to this norm; `inf` leaves them as they are."""
+    train_end_of_turn: bool = True
+    """Whether the token that ends a turn is learned like any other. False leaves it out of the
+    loss, as the study's code did: when to stop is then learned from what comes before alone."""
     inner_updates: int = 1
     """Passes over the rollouts of a step; what the ratio of each is against, `correction` says."""
     mini_batches: int = 1

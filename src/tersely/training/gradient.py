@@ -226,7 +226,7 @@ class _Chunked:
         )
         entropy = mx.array(0.0)
         if scores.entropy is not None:
-            entropy = scores.entropy.sum() * inputs.token_share
+            entropy = (scores.entropy * inputs.mask).sum() * inputs.token_share
         return Parts(self._loss(scores.logprobs, inputs), entropy)
 
 

@@ -17,7 +17,7 @@ import mlx.nn as nn
 from tersely.objective.aggregation import Aggregation, token_weights
 from tersely.objective.losses import Loss, LossInputs
 from tersely.policy.logprobs import Scorer, completion_mask, padded
-from tersely.records import Batch, Group
+from tersely.records import Batch, Group, Rollout
 from tersely.training.chunks import Plan
 from tersely.training.config import TrainerConfig
 from tersely.training.gradient import GradientSum, GroupTokens, group_gradient, group_logprobs
@@ -118,18 +118,21 @@ class Updater:
         self, groups: Sequence[Group], advantages: Advantages
     ) -> list[tuple[GroupTokens, Plan]]:
         """The groups of one update, with all that is known before its first gradient."""
-        lengths = [[len(rollout.token_ids) for rollout in group.rollouts] for group in groups]
-        weights = token_weights(self._aggregation, lengths, self._max_tokens)
-        token_share = 1 / sum(map(sum, lengths))
+        learned = [[self._learned(rollout) for rollout in group.rollouts] for group in groups]
+        weights = token_weights(self._aggregation, learned, self._max_tokens)
+        token_share = 1 / max(1, sum(map(sum, learned)))
         ready = []
-        for group, own_lengths, own_advantages, own_weights in zip(
-            groups, lengths, advantages, weights, strict=True
-        ):
+        for group, own_advantages, own_weights in zip(groups, advantages, weights, strict=True):
+            own_lengths = [len(rollout.token_ids) for rollout in group.rollouts]
             plan = self.memory.plan(len(group.prompt.token_ids), own_lengths)
             ready.append(
                 (self._tokens(group, plan, own_advantages, own_weights, token_share), plan)
             )
         return ready
+
+    def _learned(self, rollout: Rollout) -> int:
+        """How many tokens of a completion are labels: all, or all but the end of its turn."""
+        return len(rollout.token_ids) if self._trainer.train_end_of_turn else rollout.length
 
     def _tokens(
         self,
@@ -153,7 +156,9 @@ class Updater:
             sampler_logprobs=sampler,
             reference_logprobs=reference,
             advantages=mx.array(list(advantages)),
-            mask=completion_mask(completions, length),
+            mask=completion_mask(
+                [rollout.token_ids[: self._learned(rollout)] for rollout in group.rollouts], length
+            ),
             weights=mx.array(list(weights)),
             token_share=token_share,
         )

@@ -141,6 +141,10 @@ def test_one_unlabelled_stop_is_no_finding_and_sixteen_are() -> None:
     assert {"end_never_label": 2} == found(unlabelled)
 
 
+def test_an_end_of_turn_that_is_left_out_on_purpose_is_said_too() -> None:
+    assert {"end_never_label": 1} == found([a_step(1)], a_setting(train_end_of_turn=False))
+
+
 def test_a_policy_that_never_stops_is_found_after_64_completions() -> None:
     """Twelve a step: at the sixth there are 72. One end of turn before is enough."""
     endless = [

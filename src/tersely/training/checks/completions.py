@@ -40,6 +40,12 @@ class EndNeverLabel(Check):
         self._labelled = False
 
     def look(self, seen: Seen) -> str | None:
+        if not self.setting.train_end_of_turn:
+            return (
+                "trainer.train_end_of_turn=false leaves the token that ends the turn out of what "
+                "is learned: when to stop, which is what a length reward teaches, gets no "
+                "gradient. It is there to compare with; set it to true for anything else"
+            )
         ends = self.setting.end_of_turn_ids
         for rollout in seen.rollouts:
             labelled = bool(rollout.token_ids) and rollout.token_ids[-1] in ends

@@ -29,6 +29,7 @@ class Setting:
     learning_rate: float
     """At its peak."""
     precision: Precision
+    train_end_of_turn: bool
     end_of_turn_ids: frozenset[int]
     prompts: int
     """Of the training split."""
@@ -57,6 +58,7 @@ class Setting:
             max_gradient_norm=trainer.max_gradient_norm,
             learning_rate=trainer.learning_rate,
             precision=precision_of(trainer),
+            train_end_of_turn=trainer.train_end_of_turn,
             end_of_turn_ids=policy.tokenizer.end_of_turn_ids,
             prompts=prompts,
             posts=posts,
