@@ -122,10 +122,11 @@ def _train_stages(
         if kept := checkpoints.after(stage.name):
             log.info("stage %s is trained already: %s", stage.name, kept)
             prepared.policy.model.update(load_policy(kept).parameters())
+            findings.take_over(kept)
         else:
             training.shared() if stage.shared else training.train()
             if stage is not prepared.stages[-1][0]:
-                checkpoints.keep_after(prepared.policy, stage.name)
+                checkpoints.keep_after(prepared.policy, stage.name, findings.save)
         step += training.steps
 
 

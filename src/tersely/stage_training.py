@@ -29,12 +29,8 @@ from tersely.training.stage_store import shared_stage, stage_key
 from tersely.training.stages import Stage
 from tersely.training.trainer import train
 from tersely.training.validation import Validation
-from tersely.whole_file import read_kept, write_json
 
 log = logging.getLogger(__name__)
-
-FINDINGS = "findings.json"
-"""In the checkpoint of a shared stage: what the checks found while it was trained."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +118,7 @@ class StageTraining:
 
         def train_into(folder: Path) -> None:
             self.train()
-            found = {"checks": self.findings.state()}
-            save_checkpoint(policy, folder, lambda half: write_json(half / FINDINGS, found))
+            save_checkpoint(policy, folder, self.findings.save)
 
         key = self._key()
         store = Path(config.tracking.folder) / "stages"
@@ -133,7 +128,7 @@ class StageTraining:
         if not trained_here:
             log.info("stage %s is taken from %s, trained earlier", self.stage.name, kept_in)
             policy.model.update(load_policy(kept_in).parameters())
-            self.findings.take_over(read_kept(kept_in / FINDINGS).get("checks", []))
+            self.findings.take_over(kept_in)
 
     def _key(self) -> str:
         config = self.prepared.config

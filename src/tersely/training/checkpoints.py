@@ -78,10 +78,10 @@ class Checkpoints:
         of = json.dumps({"stage": stage, "step": step})
         save_checkpoint(policy, self.folder / "best", lambda half: _write(half / OF, of))
 
-    def keep_after(self, policy: Policy, stage: str) -> None:
+    def keep_after(self, policy: Policy, stage: str, beside: Callable[[Path], None]) -> None:
         """Keep the end of a stage that is not the last: the next one begins with it whenever it
-        goes on. Raises `CheckpointError`."""
-        save_checkpoint(policy, self.folder / f"after_{stage}")
+        goes on. `beside` writes more into its folder. Raises `CheckpointError`."""
+        save_checkpoint(policy, self.folder / f"after_{stage}", beside)
 
     def finish(self, policy: Policy) -> Path:
         """Keep `policy` as the end of the run; from here on nobody goes on from the others, which

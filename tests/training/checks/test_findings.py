@@ -120,18 +120,18 @@ def test_names_are_unique_and_every_check_is_documented() -> None:
 
 
 def test_a_run_says_what_was_found_in_a_stage_that_another_one_trained(
-    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once, and with `checks.strict=true` as an error, as if it had trained the stage itself."""
     first, tags = Findings(), Tags()
     first.add(Finding("no_spread", "All rewards are equal."), "step 9 of stage length")
-    kept = json.loads(json.dumps(first.state()))
+    first.save(tmp_path)
 
     second = Findings(tags, known=["same_text"])
-    second.take_over(kept)
-    second.take_over(kept)
+    second.take_over(tmp_path)
+    second.take_over(tmp_path)
 
     assert {"checks": "same_text,no_spread"} == tags.kept
-    assert 1 == caplog.text.count("stage length, trained by an earlier run: All rewards are equal.")
+    assert 1 == caplog.text.count("stage length, trained earlier: All rewards are equal.")
     with pytest.raises(CheckFailed, match="All rewards are equal"):
-        Findings(strict=True).take_over(kept)
+        Findings(strict=True).take_over(tmp_path)

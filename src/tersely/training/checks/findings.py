@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from tersely.errors import CheckFailed
 from tersely.training.checks.seen import Finding
+from tersely.whole_file import read_kept, write_json
 
 log = logging.getLogger(__name__)
 
+FILE = "findings.json"
 TAG = "checks"
 NOTHING = "none"
 """The tag of a run that has ended and was sound."""
@@ -61,13 +64,17 @@ class Findings:
         """The run is complete: where nothing was found, its tag says so."""
         self._tag()
 
-    def take_over(self, state: Any) -> None:
-        """Say as one's own what `state()` of another run has: it trained what this one goes on
-        from. Raises `CheckFailed` as `enforce` does."""
+    def save(self, folder: Path) -> None:
+        """Into the checkpoint of a stage: whoever goes on from it takes them over."""
+        write_json(folder / FILE, {"found": self.state()})
+
+    def take_over(self, folder: Path) -> None:
+        """Say as one's own what another process has found while it trained the stage whose
+        checkpoint is in `folder`. Raises `CheckFailed` as `enforce` does."""
         known = set(self.names)
-        for where, name, sentence in state:
+        for where, name, sentence in read_kept(folder / FILE).get("found", []):
             if name not in known:
-                self.add(Finding(name, sentence), f"{where}, trained by an earlier run")
+                self.add(Finding(name, sentence), f"{where}, trained earlier")
         self.enforce()
 
     def state(self) -> list[list[str]]:
