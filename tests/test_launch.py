@@ -28,10 +28,12 @@ def conf(tmp_path: Path) -> Path:
     [
         ("experiment=glob(a/*)", "experiment=a/one,a/two"),
         ("experiment=glob(a/t*)", "experiment=a/two"),
+        ("experiment=glob(a/**)", "experiment=a/one,a/two"),
         ("experiment=glob(*/one)", "experiment=a/one,b/one"),
         ("experiment=glob(a/deep/*)", "experiment=a/deep/three"),
         ("experiment=glob([b/*,a/two])", "experiment=a/two,b/one"),
         ("experiment=glob(a/*,exclude=a/o*)", "experiment=a/two"),
+        ("experiment=glob(a/*,exclude=*ne)", "experiment=a/two"),
         # What Hydra does itself, and what is no glob.
         ("experiment=glob(*)", "experiment=glob(*)"),
         ("experiment=a/one", "experiment=a/one"),
@@ -45,8 +47,18 @@ def test_a_glob_of_a_folder_stands_for_its_files(argument: str, expected: str, c
 
 def test_a_glob_that_stands_for_nothing_is_refused(conf: Path) -> None:
     """Hydra would run no job and say so nowhere."""
-    with pytest.raises(ConfigError, match=r"experiment=glob\(c/\*\) stands for no file"):
-        with_globs_of_folders("experiment=glob(c/*)", conf)
+    for pattern in ("c/*", "/a/*"):
+        with pytest.raises(ConfigError, match=r"glob\(.*\) stands for no file"):
+            with_globs_of_folders(f"experiment=glob({pattern})", conf)
+
+
+@pytest.mark.parametrize(("exclude", "what"), [("x*", "nothing"), ("*", "everything")])
+def test_an_exclude_that_does_not_do_what_one_would_want_is_refused(
+    exclude: str, what: str, conf: Path
+) -> None:
+    """A row too many is a thousand steps and a judge's fee."""
+    with pytest.raises(ConfigError, match=rf"takes {what} away"):
+        with_globs_of_folders(f"experiment=glob(a/*,exclude={exclude})", conf)
 
 
 def test_a_sweep_over_the_study_has_a_job_for_each_row(tmp_path: Path) -> None:

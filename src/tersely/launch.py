@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -135,15 +136,32 @@ def with_globs_of_folders(argument: str, conf: Path) -> str:
     if not (isinstance(globs, Glob) and any("/" in pattern for pattern in globs.include)):
         return argument
     folder = conf / override.key_or_group
+    files = (file.relative_to(folder).with_suffix("") for file in folder.rglob("*.yaml"))
+    every = sorted(file.as_posix() for file in files)
+    named = [name for name in every if any(_stands_for(each, name) for each in globs.include)]
+    if not named:
+        raise ConfigError(
+            f"{argument} stands for no file in {folder}; a pattern names folder and files, as in "
+            "glob(study/*)"
+        )
+    for pattern in globs.exclude:
+        left = [name for name in named if not _excludes(pattern, name)]
+        if left == named or not left:
+            raise ConfigError(
+                f"exclude={pattern} takes {'nothing' if left else 'everything'} away from what "
+                f"{argument} stands for; it is held against a name with its folder and without"
+            )
+        named = left
+    return f"{argument.partition('=')[0]}={','.join(named)}"
 
-    def found(patterns: list[str]) -> set[str]:
-        files = (file for pattern in patterns for file in folder.glob(f"{pattern}.yaml"))
-        return {file.relative_to(folder).with_suffix("").as_posix() for file in files}
 
-    names = sorted(found(globs.include) - found(globs.exclude))
-    if not names:
-        raise ConfigError(f"{argument} stands for no file in {folder}")
-    return f"{argument.partition('=')[0]}={','.join(names)}"
+def _stands_for(pattern: str, name: str) -> bool:
+    """Whether a file is meant: one in the very folder that the pattern names."""
+    return pattern.count("/") == name.count("/") and fnmatchcase(name, pattern)
+
+
+def _excludes(pattern: str, name: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern)
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -37,6 +37,28 @@ def test_seeds_of_one_configuration_stand_together() -> None:
     assert ("rouge joint", (0, 2)) == (one.name, one.seeds)
 
 
+def test_rows_of_an_experiment_are_compared_by_what_they_choose() -> None:
+    """`study/` and `sound/` stay apart; within one a row's own name is not one more difference."""
+    every = names(every_of("study/joint_rouge", "study/staged_rouge", "sound/joint_rouge"))
+    assert [
+        "rouge joint · experiment=sound",
+        "rouge joint · experiment=study",
+        "rouge staged · experiment=study",
+    ] == every
+    assert ["rouge joint", "rouge staged"] == names(
+        every_of("study/joint_rouge", "study/staged_rouge")
+    )
+
+
+def every_of(*rows: str) -> list[Configuration]:
+    return configurations(
+        [
+            run("rouge", "staged" if "staged" in row else "joint", overrides=f"experiment={row}")
+            for row in rows
+        ]
+    )
+
+
 def test_the_later_run_of_a_seed_stands() -> None:
     """A repetition says nothing about seeds."""
     first, second = run("rouge", overrides="seed=0"), run("rouge")

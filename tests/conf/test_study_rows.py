@@ -87,6 +87,7 @@ def test_the_study_is_the_study(composed: Composed) -> None:
     assert (5, 4) == (rollout.sync_every, rollout.max_staleness)
     # S5: no label for the end of turn; S7: population standard deviation, at least 1e-6.
     assert not trainer.train_end_of_turn
+    assert not trainer.bias_correction  # mlx.optimizers.AdamW as it comes
     assert ZScoreConfig(epsilon=1e-6) == config.advantage
     # S10 to S12: no floor, BLEU not smoothed, a plain sum.
     assert (64, None, 1.0) == (config.length.target, config.length.floor, config.length.weight)
@@ -116,6 +117,7 @@ def test_the_sound_setting_is_the_default_on_the_study_s_posts_and_epoch(
         config.rollout.max_tokens,
     )
     assert config.trainer.train_end_of_turn
+    assert config.trainer.bias_correction
     assert config.reward.bleu_smooth
     assert config.trainer.precision is None
     assert shared(study) == shared(config)

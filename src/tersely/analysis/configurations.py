@@ -90,7 +90,8 @@ def identity(run: Run) -> dict[str, str]:
     params = {key: value for key, value in run.params.items() if key not in leave_out}
     pairs = (word.lstrip("+~").partition("=") for word in run.tags.get("overrides", "").split())
     more = {
-        key: value
+        # Rows of one folder are compared by what they choose, not by what they are called.
+        key: value.partition("/")[0] if key == "experiment" else value
         for key, _, value in pairs
         if key.partition(".")[0] not in leave_out and PARAMETER_OF.get(key, key) not in run.params
     }

@@ -76,6 +76,10 @@ class TrainerConfig:
     """AdamW's decay of the mean gradient; in [0, 1)."""
     beta2: float = 0.99
     """AdamW's decay of the mean squared gradient; in [0, 1)."""
+    bias_correction: bool = True
+    """Whether AdamW's two means are scaled up while they are young: Kingma and Ba, 2015, "Adam: A
+    method for stochastic optimization", section 3. Without it, as MLX has it by default and the
+    study had it, steps are up to twice as large in the first hundred updates."""
     max_gradient_norm: float = 1.0
     """Gradients are scaled down to this norm; `inf` leaves them as they are."""
     train_end_of_turn: bool = True

@@ -212,7 +212,7 @@ def _optimizer(trainer: TrainerConfig, steps: int) -> optimizers.Optimizer:
         learning_rate=rates_of(trainer, steps),
         betas=[trainer.beta1, trainer.beta2],
         weight_decay=trainer.weight_decay,
-        bias_correction=True,
+        bias_correction=trainer.bias_correction,
     )
 
 
