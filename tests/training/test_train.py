@@ -27,7 +27,7 @@ from tersely.rollout.local import LocalConfig
 from tersely.rollout.sampler import Sampler, Snapshot
 from tersely.training.config import Precision, Schedule, TrainerConfig
 from tersely.training.order import PromptOrder
-from tersely.training.trainer import check_context, train
+from tersely.training.trainer import check_context, optimizer_of, train
 
 Load = Callable[..., Policy]
 
@@ -271,6 +271,21 @@ def test_the_schedule_is_over_the_updates_of_the_stage(
 ) -> None:
     kept = trained(eager(), prompts, schedule=Schedule.linear, warmup_updates=2, **trainer)
     assert rates == pytest.approx([step["update/learning_rate"] for step in kept.metrics])
+
+
+@pytest.mark.parametrize(("corrected", "moved"), [(True, 0.2), (False, 0.1 + 0.1346870)])
+def test_the_means_of_adam_are_scaled_up_while_they_are_young(
+    corrected: bool, moved: float
+) -> None:
+    """Two updates by gradients of 1 at a rate of 0.1. The means are 0.1 and 0.01 after the first,
+    0.19 and 0.0199 after the second: 0.1 / 0.1 = 1 and 0.19 / sqrt(0.0199) = 1.346870. Scaled up,
+    both means are 1."""
+    trainer = TrainerConfig(steps=2, learning_rate=0.1, bias_correction=corrected)
+    optimizer = optimizer_of(trainer, 2)
+    weights = {"w": mx.array([0.0])}
+    for _ in range(2):
+        weights = optimizer.apply_gradients({"w": mx.array([1.0])}, weights)
+    assert -moved == pytest.approx(weights["w"].item(), abs=1e-6)
 
 
 def test_the_entropy_is_logged_where_it_is_asked_for(

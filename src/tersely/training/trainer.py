@@ -82,7 +82,7 @@ def train(
     """
     check_context(policy, prompts, rollout.max_tokens)
     steps = trainer.steps_for(len(prompts))
-    weights = Weights(policy.model, _optimizer(trainer, steps), precision_of(trainer), seed)
+    weights = Weights(policy.model, optimizer_of(trainer, steps), precision_of(trainer), seed)
     reference = policy.reference() if loss.beta > 0 else None
     updater = Updater(
         policy.model,
@@ -207,7 +207,9 @@ class _Stage:
         self.checks.enforce()
 
 
-def _optimizer(trainer: TrainerConfig, steps: int) -> optimizers.Optimizer:
+def optimizer_of(trainer: TrainerConfig, steps: int) -> optimizers.Optimizer:
+    """AdamW for a stage of `steps` steps: Loshchilov and Hutter, 2019, "Decoupled weight decay
+    regularization", algorithm 2."""
     return optimizers.AdamW(
         learning_rate=rates_of(trainer, steps),
         betas=[trainer.beta1, trainer.beta2],
