@@ -29,7 +29,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy, strictly."""
-    install(session, *nox.project.dependency_groups(PROJECT, "types"), "--editable", ".[hub]")
+    install(session, *nox.project.dependency_groups(PROJECT, "types"), "--editable", ".[hub,judge]")
     session.run("mypy")
 
 
