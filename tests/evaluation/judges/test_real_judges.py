@@ -5,7 +5,7 @@ import asyncio
 import json
 import os
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tersely.evaluation.judges.reading import score_alternatives
 from tersely.evaluation.judges.verdicts import METRICS, Judged
 from tersely.policy.load import TINY, load_policy
 from tersely.rollout.vllm.serving.options import PYTHON_VARIABLE
+from tersely.rollout.vllm.token import TOKEN_VARIABLE, token_for
 from tersely.training.checkpoint import save_checkpoint
 
 ITEMS = [Judged(f"test-{n}", f"my dog {n} ran off. " * 5, f"dog {n} ran.") for n in range(3)]
@@ -56,16 +57,23 @@ def vllm_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 def server(
     real_server: Callable[..., str],  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,
-) -> Server:
-    """The embedded model, with room for a judge's request."""
+) -> Iterator[Server]:
+    """The embedded model, with room for a judge's request. Its token is the judge's key."""
     folder = tmp_path_factory.mktemp("judge") / "judge"
     save_checkpoint(load_policy(TINY), folder)
     config = json.loads((folder / "config.json").read_text())
     config["max_position_embeddings"] = 8192
     (folder / "config.json").write_text(json.dumps(config))
     address = real_server(folder, context=6144)
-    with urllib.request.urlopen(f"{address}/v1/models", timeout=60) as reply:
-        return Server(f"{address}/v1", json.load(reply)["data"][0]["id"])
+    token = token_for(address) or ""
+    asked = urllib.request.Request(
+        f"{address}/v1/models", headers={"Authorization": f"Bearer {token}"}
+    )
+    with urllib.request.urlopen(asked, timeout=60) as reply:
+        model = json.load(reply)["data"][0]["id"]
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(TOKEN_VARIABLE, token)
+        yield Server(f"{address}/v1", model)
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +92,7 @@ def configured(server: Server, kind: type[EndpointConfig], folder: Path) -> Endp
     return kind(
         base_url=server.base_url,
         model=server.model,
-        api_key_env=None,
+        api_key_env=TOKEN_VARIABLE,
         rounds=2,
         max_tokens=300,
         max_concurrent=4,
@@ -118,7 +126,7 @@ def test_log_probabilities_are_found_at_the_place_of_the_score(
     config = configured(server, GevalConfig, tmp_path)
 
     async def ask() -> Any:
-        async with Endpoint(config, None, Budget(config)) as endpoint:
+        async with Endpoint(config, os.environ[TOKEN_VARIABLE], Budget(config)) as endpoint:
             return await endpoint.complete("Judge.", geval.SCHEMA, 1, geval.TOP_LOGPROBS)
 
     completion = asyncio.run(ask())
