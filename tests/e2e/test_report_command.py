@@ -1,11 +1,9 @@
 """`python report.py`, as a person types it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+from commands import command
 from written_runs import write_run
 
 from tersely.tracking import MlflowTracking
@@ -15,17 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def report(folder: Path, *arguments: str, code: int = 0) -> str:
     """Run report.py in `folder` and return all that it said; it must end with `code`."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "report.py"), *arguments],
-        cwd=folder,
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    said = done.stdout + done.stderr
-    assert code == done.returncode, said
-    return said
+    return command("report.py", folder, *arguments, code=code)
 
 
 def test_a_sweep_by_its_name(tmp_path: Path) -> None:

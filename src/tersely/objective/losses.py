@@ -103,18 +103,15 @@ def grpo(
     kl_reference = (to_reference * weights).sum()
     held = was_clipped(ratio, advantages, clip_low, clip_high)
 
-    def token_mean(values: mx.array) -> mx.array:
-        return (values * mask).sum() * inputs.token_share
-
     return LossParts(
         total=surrogate + beta * kl_reference,
         surrogate=surrogate,
         kl_reference=kl_reference,
-        ratio_mean=token_mean(ratio),
-        mismatch_kl=token_mean(k3(inputs.sampler_logprobs, policy_logprobs)),
-        reference_kl=token_mean(to_reference),
-        clip_share=token_mean(held),
-        capped_share=token_mean(capped),
+        ratio_mean=_token_mean(ratio, inputs),
+        mismatch_kl=_token_mean(k3(inputs.sampler_logprobs, policy_logprobs), inputs),
+        reference_kl=_token_mean(to_reference, inputs),
+        clip_share=_token_mean(held, inputs),
+        capped_share=_token_mean(capped, inputs),
     )
 
 
@@ -152,16 +149,18 @@ def study(
         reference_kl = k3(policy_logprobs, inputs.reference_logprobs)
     held = was_clipped(ratio, inputs.advantages, clip_low, clip_high)
 
-    def token_mean(values: mx.array) -> mx.array:
-        return (values * mask).sum() * inputs.token_share
-
     return LossParts(
         total=surrogate + beta * kl_reference,
         surrogate=surrogate,
         kl_reference=kl_reference,
-        ratio_mean=token_mean(ratio[:, None]),
-        mismatch_kl=token_mean(k3(inputs.sampler_logprobs, policy_logprobs)),
-        reference_kl=token_mean(reference_kl),
-        clip_share=token_mean(held[:, None]),
+        ratio_mean=_token_mean(ratio[:, None], inputs),
+        mismatch_kl=_token_mean(k3(inputs.sampler_logprobs, policy_logprobs), inputs),
+        reference_kl=_token_mean(reference_kl, inputs),
+        clip_share=_token_mean(held[:, None], inputs),
         capped_share=mx.array(0.0),
     )
+
+
+def _token_mean(values: mx.array, inputs: LossInputs) -> mx.array:
+    """The share of these rollouts, `[G, T]` or `[G, 1]`, in the mean over the batch's tokens."""
+    return (values * inputs.mask).sum() * inputs.token_share

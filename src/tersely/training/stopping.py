@@ -27,9 +27,9 @@ class Stop:
         return self.number is not None
 
     def raise_stopped(self, what_is_kept: str | None) -> NoReturn:
-        """Raise `RunStopped`, for the signal that came."""
+        """Raise `RunStopped`, for the signal that came; None says nothing of what is kept."""
         assert self.number is not None
-        raise RunStopped(what_is_kept or "No step was kept", self.number)
+        raise RunStopped(what_is_kept or "", self.number)
 
 
 @contextmanager
