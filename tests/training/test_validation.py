@@ -75,3 +75,12 @@ def test_a_name_that_is_not_measured_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"best_by=rouge-l .* reward, rouge_l"):
         check_best_by(trainer, {"reward", "rouge_l"})
     check_best_by(TrainerConfig(steps=9, best_by="anything"), {"reward"})
+
+
+def test_a_length_is_no_quality_and_its_distance_from_the_target_is_one() -> None:
+    measured = {"reward", "length_mean", "length_mean_abs_error"}
+    with pytest.raises(ConfigError, match=r"best_by=length_mean is no quality"):
+        check_best_by(TrainerConfig(steps=9, evaluate_every=1, best_by="length_mean"), measured)
+    check_best_by(
+        TrainerConfig(steps=9, evaluate_every=1, best_by="length_mean_abs_error"), measured
+    )

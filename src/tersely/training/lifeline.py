@@ -122,6 +122,6 @@ class StageLifeline(Lifeline):
         try:
             folder = self._checkpoints.save(self._policy, self._first_step, state)
         except CheckpointError as error:
-            log.error("%s. Training goes on, and the checkpoint before it is kept", error)
+            log.error("%s. Training goes on, and what was kept before is still there", error)
             return None
         return f"The run can go on after step {self._first_step + step}: {folder.resolve()}"

@@ -88,9 +88,12 @@ class Validation:
 
 
 def check_best_by(trainer: TrainerConfig, measured: Collection[str]) -> None:
-    """Raise `ConfigError` where `trainer.best_by` is none of what a look measures."""
-    if trainer.evaluate_every is not None and trainer.best_by not in measured:
+    """Raise `ConfigError` where `trainer.best_by` is none of what a look measures, or no quality:
+    a summary is not the better the longer it is."""
+    lengths = {name for name in measured if name.startswith("length_")} - LOWER_IS_BETTER
+    qualities = sorted(set(measured) - lengths)
+    if trainer.evaluate_every is not None and trainer.best_by not in qualities:
         raise ConfigError(
-            f"trainer.best_by={trainer.best_by} is not measured on the validation split; set one "
-            f"of {', '.join(sorted(measured))}"
+            f"trainer.best_by={trainer.best_by} is no quality that is measured on the validation "
+            f"split; set one of {', '.join(qualities)}"
         )
