@@ -12,7 +12,7 @@ import pytest
 from mlx_lm.models import activations, base
 from mlx_lm.models.cache import QuantizedKVCache
 
-from tersely.policy import cpu_functions
+from tersely.policy import cpu_functions, products
 from tersely.policy.cpu_functions import scaled_dot_product_attention, swiglu, use_cpu_functions
 from tersely.policy.load import Policy
 
@@ -86,10 +86,23 @@ def test_swiglu() -> None:
     assert_same(swiglu, activations.swiglu, far, mx.ones(4))
 
 
+def test_bfloat16_is_rounded_at_the_end_alone() -> None:
+    """What comes out is what float32 gives for the same numbers, rounded to 8 bits."""
+    narrow = [array.astype(mx.bfloat16) for array in attention_inputs()]
+    wide = [array.astype(mx.float32) for array in narrow]
+
+    def attended(inputs: list[mx.array]) -> mx.array:
+        return scaled_dot_product_attention(*inputs, None, 0.3, MASKS["padding"])
+
+    assert attended(wide).astype(mx.bfloat16).tolist() == attended(narrow).tolist()
+    assert swiglu(*wide[1:]).astype(mx.bfloat16).tolist() == swiglu(*narrow[1:]).tolist()
+    assert mx.bfloat16 == attended(narrow).dtype == swiglu(*narrow[1:]).dtype
+
+
 def test_what_they_were_not_made_for_goes_to_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other types, quantized caches, additive masks."""
+    """float16, quantized caches, additive masks."""
     queries, keys, values = attention_inputs()
-    half = [array.astype(mx.bfloat16) for array in (queries, keys, values)]
+    half = [array.astype(mx.float16) for array in (queries, keys, values)]
     added = mx.where(MASKS["array"], 0.0, -1e9)
 
     def results(function: Any) -> list[list[float]]:
@@ -139,6 +152,6 @@ def test_layers_call_them_and_the_model_stays_the_same(policy: Policy, untouched
 def test_nothing_is_replaced_on_another_system(
     policy: Policy, untouched: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu_functions.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(products.platform, "system", lambda: "Darwin")
     assert () == use_cpu_functions(policy.model)
     assert untouched.swiglu is activations.swiglu

@@ -4,13 +4,14 @@
 attention and SwiGLU built on that, an update of a small model took 0.32 s in place of 0.37, and
 less memory. `use_cpu_functions` puts the functions below, which have gradients of their own, in
 place of mlx-lm's. It changes the module of the model's architecture, for the whole process:
-sampler, policy and reference have to compute alike, to the last bit, whichever thread they run in.
+sampler, policy and reference have to compute alike, to the last bit, whichever thread they run
+in. What is bfloat16 is computed in float32 and rounded at the end, and so are its matrix
+products (`products.py`).
 
 (A polynomial and a shift in compiled kernels were no faster than `power` in the whole update.)
 """
 
 import math
-import platform
 import sys
 from functools import partial
 from typing import Any
@@ -19,7 +20,11 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models import activations, base
 
+from tersely.policy.products import on_linux_cpu, use_wide_products
+
 LOG2_E = math.log2(math.e)
+WIDENED = (mx.float32, mx.bfloat16)
+"""Types that are computed in float32 below, which for the first changes nothing."""
 
 
 def use_cpu_functions(model: nn.Module) -> tuple[str, ...]:
@@ -28,8 +33,9 @@ def use_cpu_functions(model: nn.Module) -> tuple[str, ...]:
     Returns the names of those that were replaced: none on a GPU, on a Mac, or where the
     architecture calls others.
     """
-    if platform.system() != "Linux" or mx.default_device().type != mx.DeviceType.cpu:
+    if not on_linux_cpu():
         return ()
+    use_wide_products()
     module = sys.modules[type(model).__module__]
     replaced = []
     for original, own in REPLACEMENTS:
@@ -49,10 +55,12 @@ def keeps_scores(model: nn.Module) -> bool:
 
 
 def swiglu(gate: mx.array, x: mx.array) -> mx.array:
-    """`gate * sigmoid(gate) * x`, as `mlx_lm.models.activations.swiglu`; other than float32 goes
-    there."""
-    own: Any = _swiglu if gate.dtype == mx.float32 else activations.swiglu
-    result: mx.array = own(gate, x)
+    """`gate * sigmoid(gate) * x`, as `mlx_lm.models.activations.swiglu`; other types go there."""
+    if gate.dtype not in WIDENED or x.dtype != gate.dtype:
+        original: mx.array = activations.swiglu(gate, x)
+        return original
+    own: Any = _swiglu(gate.astype(mx.float32), x.astype(mx.float32))
+    result: mx.array = own.astype(gate.dtype)
     return result
 
 
@@ -95,10 +103,10 @@ def scaled_dot_product_attention(
 
     Queries are `[B, H, L, D]`, keys and values `[B, K, T, D]` with H a multiple of K. A mask is
     None, "causal" (the L queries are the last of the T positions), or booleans that broadcast
-    to `[B, 1, L, T]`. What is none of this, or not float32, goes to the original.
+    to `[B, 1, L, T]`. What is none of this, and another type, goes to the original.
     """
     other_mask = isinstance(mask, mx.array) and (mask.dtype != mx.bool_ or mask.ndim not in (2, 4))
-    other_type = queries.dtype != mx.float32
+    other_type = queries.dtype not in WIDENED
     if sinks is not None or hasattr(cache, "bits") or other_mask or other_type:
         original: mx.array = base.scaled_dot_product_attention(
             queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks
@@ -106,7 +114,8 @@ def scaled_dot_product_attention(
         return original
     if isinstance(mask, str):
         mask = _causal(queries.shape[2], keys.shape[2])
-    return _attend(queries, keys, values, scale, mask)
+    wide = (array.astype(mx.float32) for array in (queries, keys, values))
+    return _attend(*wide, scale, mask).astype(queries.dtype)
 
 
 def _causal(queries: int, keys: int) -> mx.array:

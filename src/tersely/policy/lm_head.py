@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 
+from tersely.policy.products import product
+
 BLOCK_BYTES = 4 << 20
 """Size of a block's float32 logits. Small, because MLX prepares some dozen blocks ahead."""
 
@@ -102,7 +104,7 @@ def _forward(
     total = (mx.stack(sums) * share).sum(axis=0)
     logsumexp = top + mx.log2(total)
     # A product like those of the blocks: in bfloat16 it is rounded as the sampler's was.
-    chosen = (hidden[:, None] @ weight[targets][..., None]).astype(mx.float32).reshape(-1)
+    chosen = product(hidden[:, None], weight[targets][..., None]).astype(mx.float32).reshape(-1)
     entropies = mx.zeros_like(logsumexp)
     if entropy:
         # H = logsumexp - E[logit]; a block's mean logit is taken above its own top.
@@ -132,10 +134,10 @@ def _backward(
         logits = _logits(ready, weight[rows], factor)
         share = mx.power(2.0, logits - logsumexp[:, None])
         share = _less_targets(share, targets, rows).astype(weight.dtype)
-        mean_row = mean_row + share @ weight[rows]
+        mean_row = mean_row + product(share, weight[rows])
         done = [mean_row]
         if trained:
-            gradient = -(share.T @ weighted)
+            gradient = -product(share.T, weighted)
             weight_gradient[rows] = gradient
             done.append(gradient)
         ready = mx.depends(left, done)
@@ -162,5 +164,5 @@ def _to_base_2(hidden: mx.array, scale: float) -> tuple[mx.array, float]:
 
 def _logits(left: mx.array, rows: mx.array, factor: float) -> mx.array:
     """`[N, rows]` to base 2 in float32, whatever the product was computed in."""
-    product = (left @ rows.T).astype(mx.float32)
-    return product if factor == 1.0 else product * factor
+    logits = product(left, rows.T).astype(mx.float32)
+    return logits if factor == 1.0 else logits * factor
