@@ -43,8 +43,8 @@ COMPOSITION = {
     "model.path=folder": ["model.path", "It is a key of model=local."],
     "data.path=folder": ["data.path", "It is a key of data=jsonl, data=smoltldr."],
     # a wrong choice, with the choices there are
-    "reward=rogue": ["reward/rogue", "bleu, bleu_rouge, length, meteor", "rouge."],
-    "experiment=mine": ["experiment/mine", "sound, study"],
+    "reward=rogue": ["reward/rogue", "bleu, bleu_rouge, ", "rouge."],
+    "experiment=mine": ["experiment/mine", "miniature_sound, miniature_study, sound, study"],
     # a wrong type
     "trainer.steps=many": ["trainer.steps=many", "'many'", "Integer"],
     "loss.clip_low=high": ["loss.clip_low=high", "'high'", "Float"],
