@@ -1,0 +1,69 @@
+"""The miniature study's own numbers, worked by hand on runs that a test has written."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from written_runs import write_run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def miniature() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("miniature", ROOT / "benchmarks" / "miniature.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_running_mean_begins_with_what_there_is(miniature: ModuleType) -> None:
+    assert [2.0, 3.0, 5.0] == miniature.smoothed([2.0, 4.0, 6.0], window=2)
+
+
+def test_differences_between_runs(miniature: ModuleType) -> None:
+    """1, 2, 3 and 5, 6, 7: means 2 and 6, variances 1 and 1, standard error sqrt(2 / 3) = 0.8165,
+    t = -4.899 with 4 degrees of freedom, so p = 0.00805; 2.7764 * 0.8165 = 2.267 to either side."""
+
+    class Side:
+        def __init__(self, *runs: float) -> None:
+            self.runs = runs
+
+    found = miniature.between_runs(Side(1, 2, 3), Side(5, 6, 7), float)
+    assert -4 == found["difference"]
+    assert 0.00805 == pytest.approx(found["p"], abs=5e-6)
+    assert [-6.267, -1.733] == pytest.approx(found["interval"], abs=5e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss")  # the runs' steps are all alike
+def test_what_is_read_from_sweeps(
+    miniature: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two seeds of length-only and of BLEU on three posts, each a composite of 4 times its score.
+    The sound runs are 0 and 6 tokens off, the ablation's 10 and 16: 10 more."""
+    sound, changed = tmp_path / "generated_sound", tmp_path / "generated_ablations"
+    for seed in (0, 1):
+        far = 64 + 6 * seed
+        write_run(sound / f"length{seed}", [0.5, 0.6, 0.7], reward="length", seed=seed,
+                  lengths=[far] * 3)  # fmt: skip
+        write_run(changed / f"length{seed}", [0.5, 0.6, 0.9], reward="length", seed=seed,
+                  lengths=[far + 10] * 3, overrides="rollout.max_staleness=0")  # fmt: skip
+
+    miniature.LATER = 2
+    miniature.main([str(tmp_path), "--pictures", str(tmp_path / "pictures")])
+
+    report = json.loads(capsys.readouterr().out)
+    assert {"in turn, no prefetch"} == report["ablations"].keys()
+    test = report["ablations"]["in turn, no prefetch"]["test"]
+    assert (13.0, 3.0, 10.0) == tuple(test["distance"][key] for key in ("a", "b", "difference"))
+    # 4 * (0 + 0 + 0.2) / 3
+    assert 0.2667 == pytest.approx(test["composite"]["difference"], abs=5e-5)
+    # Lengths at steps 3 and 4 are 97 and 96, in all four runs: 32.5 off.
+    training = report["ablations"]["in turn, no prefetch"]["distance_while_training"]
+    assert ([32.5, 32.5], 0) == (training["a"], training["difference"])
+    assert 8 == report["mechanics"]["generated_sound"]["steps"]
+    assert 0 == report["mechanics"]["generated_sound"]["ratio_mean_off_1"]["most"]
+    assert (tmp_path / "pictures" / "study_lengths.svg").stat().st_size > 1000
