@@ -3,7 +3,7 @@
 `python benchmarks/precision.py [--quick] [KEY=VALUE ...]` trains the embedded model with each
 `trainer.precision`, over seeds and at the default learning rate, then for a few steps at the
 study's, and compares the share of weights that an update changes, the reward and the seconds.
-Half the default's batch, because a bfloat16 step on a CPU takes many times a float32 one.
+Half the default's batch, because a bfloat16 step on a CPU takes longer than a float32 one.
 `--quick` is one seed, ten steps and short completions, to see that it runs. The last line is the
 report.
 """

@@ -2,7 +2,8 @@
 
 MLX's Linux CPU wheel carries the reference BLAS (about 7 GFLOP/s on two cores). A library that
 is loaded globally first answers for the same symbols, and OpenBLAS runs float32 products at
-about 200 GFLOP/s there. Products in bfloat16 and float16 never pass through BLAS.
+about 200 GFLOP/s there. MLX's own products in bfloat16 and float16 never pass
+through BLAS; `products.py` sends bfloat16 there.
 """
 
 import ctypes
@@ -36,8 +37,16 @@ def load_fast_blas(callers: int = 1) -> bool:
         )
         return False
     # Products of two threads that both want every processor wait for each other.
-    threads = max(1, len(os.sched_getaffinity(0)) // callers)
+    threads = max(1, processors() // callers)
     library.openblas_set_num_threads(threads)
     if first:
         log.info("float32 products on the CPU run on OpenBLAS, each on %d processors", threads)
     return first
+
+
+def processors() -> int:
+    """How many this process may use. Where jobs run beside each other, joblib gives each its share
+    in OpenBLAS's own variable, which counts for nothing once a number of threads is set."""
+    here = len(os.sched_getaffinity(0))
+    share = os.environ.get("OPENBLAS_NUM_THREADS", "")
+    return max(1, min(here, int(share))) if share.isdecimal() else here

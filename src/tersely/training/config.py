@@ -91,7 +91,7 @@ class TrainerConfig:
     """Parts that the prompts of a step are split into, with an update for each."""
     precision: Precision | None = None
     """What the weights are stored in: `fp32`, `bf16_master`, `bf16_stochastic` or `bf16`. Unset:
-    `bf16_stochastic` on a GPU, `fp32` on a CPU, whose bfloat16 products are slow."""
+    `bf16_stochastic` on a GPU, `fp32` on a CPU, where nothing is faster in bfloat16."""
     memory_limit_gb: float | None = None
     """Memory of an update, weights and optimizer included; chunks are cut to fit. Unset: 70 % of
     the machine's, or what Metal recommends."""

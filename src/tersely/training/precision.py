@@ -23,7 +23,7 @@ Tree = Any
 
 def precision_of(trainer: TrainerConfig) -> Precision:
     """What `trainer.precision` says or, unset, what suits the device: stochastic bfloat16 on a
-    GPU; float32 on a CPU, whose bfloat16 products are many times slower."""
+    GPU; float32 on a CPU, where nothing is faster in bfloat16."""
     if trainer.precision is not None:
         return trainer.precision
     on_gpu = mx.default_device().type == mx.DeviceType.gpu
