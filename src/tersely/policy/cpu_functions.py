@@ -114,8 +114,9 @@ def scaled_dot_product_attention(
         return original
     if isinstance(mask, str):
         mask = _causal(queries.shape[2], keys.shape[2])
-    wide = (array.astype(mx.float32) for array in (queries, keys, values))
-    return _attend(*wide, scale, mask).astype(queries.dtype)
+    narrow = queries.dtype
+    queries, keys, values = (each.astype(mx.float32) for each in (queries, keys, values))
+    return _attend(queries, keys, values, scale, mask).astype(narrow)
 
 
 def _causal(queries: int, keys: int) -> mx.array:

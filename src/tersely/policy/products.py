@@ -63,8 +63,9 @@ def _layer(narrow: Callable[[Any, mx.array], mx.array]) -> Callable[[Any, mx.arr
     def call(self: Any, x: mx.array) -> mx.array:
         if not (x.dtype == self.weight.dtype == mx.bfloat16 and on_linux_cpu()):
             return narrow(self, x)
-        result: Any = _linear(x, self.weight)
-        return result + self.bias if "bias" in self else result
+        own: Any = _linear(x, self.weight)
+        result: mx.array = own + self.bias if "bias" in self else own
+        return result
 
     call.narrow = narrow  # type: ignore[attr-defined]
     return call
