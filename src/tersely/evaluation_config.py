@@ -1,4 +1,4 @@
-"""The configuration of `evaluate.py`, with what an evaluation takes over from the run it joins."""
+"""The configuration of `evaluate`, with what an evaluation takes over from the run it joins."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tersely.called import called
 from tersely.config import GROUPS, App
 from tersely.data.prompts import PromptConfig
 from tersely.data.splits import DataConfig
@@ -38,6 +39,7 @@ class Evaluation:
     checkpoint: str | None = None
     """A folder in the Hub's layout; the same as model=local model.path=FOLDER."""
     split: Split = Split.test
+    """The part of the data whose posts are summarised."""
     name: str | None = None
     """What the results are kept under, `eval/<name>/...`, in place of what was there. None: split
     and prompt, before them other data than the run's, after them the temperature of sampling."""
@@ -58,7 +60,7 @@ class Evaluation:
             said = "none of them is given" if not named else f"{' and '.join(named)} are given"
             raise ConfigError(
                 "what is evaluated is one of run=ID_OR_FOLDER, checkpoint=FOLDER and "
-                f"model=CHOICE, and {said}; see `python evaluate.py --help`"
+                f"model=CHOICE, and {said}; see `{called('evaluate')} --help`"
             )
         self._check_name()
         self._check_checkpoint()
@@ -94,9 +96,9 @@ class Evaluation:
 
 HELP = """How good are the summaries of a run, of a checkpoint, or of a model as it is?
 
-Usage: python evaluate.py run=ID_OR_FOLDER [...]    a run, as MLflow or its folder knows it
-       python evaluate.py checkpoint=FOLDER [...]   a checkpoint in the Hub's layout
-       python evaluate.py model=CHOICE [...]        a model as it is (zero-shot)
+Usage: {me} run=ID_OR_FOLDER [...]    a run, as MLflow or its folder knows it
+       {me} checkpoint=FOLDER [...]   a checkpoint in the Hub's layout
+       {me} model=CHOICE [...]        a model as it is (zero-shot)
 
 Results join the run that was named; otherwise they make a run of their own.
 A run is evaluated on its own data with its own prompt, unless these are given.
@@ -107,15 +109,15 @@ Groups:
 
   split=test|validation|train   decoding.temperature=1 decoding.samples=3 seed=0 (0: greedy)
 
-`python evaluate.py --cfg job` shows the whole evaluation; files are in conf/.
+`{me} --cfg job` shows the whole evaluation. Files are in {conf}/.
 A comparison of zero-shot prompts:
-  python evaluate.py -m model=qwen2_5_0_5b prompt=plain,fifty_words,sixty_four_tokens
+  {me} -m model=qwen2_5_0_5b prompt=plain,fifty_words,sixty_four_tokens
 The study's:
-  python evaluate.py -m 'experiment=glob(study/zero_shot/*)'
+  {me} -m 'experiment=glob(study/zero_shot/*)'
 """
 
 EVALUATE = App(
-    "evaluate.py",
+    "evaluate",
     "evaluation_schema",
     Evaluation,
     {

@@ -1,4 +1,4 @@
-"""Paths that somebody types."""
+"""Paths that somebody types, and as somebody would type them."""
 
 import os
 from pathlib import Path
@@ -25,3 +25,10 @@ def typed_path(text: str, key: str) -> Path:
             "this machine, written out in full"
         ) from error
     return path
+
+
+def from_here(folder: Path) -> Path:
+    """The folder as one would type it."""
+    absolute = folder.absolute()
+    here = Path.cwd()
+    return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute

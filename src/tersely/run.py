@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from tersely.called import called
 from tersely.errors import JudgeError
 from tersely.evaluation.judging import judge_and_keep
 from tersely.evaluation.scores import SummaryScores, means, score_summaries
@@ -80,7 +81,7 @@ def judge_test_split(prepared: Prepared, trained: Trained, tracker: Tracker) -> 
     except JudgeError as error:
         raise JudgeError(
             f"{str(error).rstrip('.')}. Training is complete and its checkpoint is kept: "
-            "`python evaluate.py run=...` judges it again, without the verdicts that are there"
+            f"`{called('evaluate')} run=...` judges it again, without the verdicts that are there"
         ) from error
     results = {f"test/after/{name}": value for name, value in found.items()}
     tracker.metrics(results, step=0)

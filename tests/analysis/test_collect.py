@@ -201,7 +201,9 @@ def test_a_wrong_evaluation_is_answered_with_those_that_there_are(tmp_path: Path
     write_run(tmp_path / "a", [0.5])
     runs = [str(tmp_path / "a")]
     wrong = ReportConfig(runs=runs, evaluation="test/plane", tracking=NoTracking())
-    with pytest.raises(DataError, match=r"evaluation test/plane, .* run evaluate\.py first"):
+    with pytest.raises(
+        DataError, match=r"test/plane, .* run `python evaluate\.py run=\.\.\.` first"
+    ):
         collect(wrong)
     for name in ("test/plain", "test/other"):
         evaluate(tmp_path / "a", name, 0.5)

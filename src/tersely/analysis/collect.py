@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tersely.analysis.config import ReportConfig
 from tersely.analysis.runs import Run, read_run
+from tersely.called import called
 from tersely.errors import DataError
 from tersely.tracking.config import MlflowTracking
 
@@ -38,10 +39,10 @@ def nothing_to_compare(runs: Sequence[Run], evaluation: str | None) -> str:
     known = sorted({name for run in runs for name in run.evaluations})
     instead = f"set evaluation= to one of those that there are: {', '.join(known)}"
     if evaluation is not None:
+        none = f"they have no evaluation, so run `{called('evaluate')} run=...` first"
         return (
             f"none of the {len(runs)} runs has summaries of the evaluation {evaluation}, so there "
-            "is nothing to compare; "
-            + (instead if known else "they have no evaluation, so run evaluate.py first")
+            "is nothing to compare; " + (instead if known else none)
         )
     return (
         f"none of the {len(runs)} runs is finished and has summaries of the end of training, so "

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from tersely.evaluation.composite import METRICS
+from tersely.rewards.overlap import OVERLAP
 
 Row = Mapping[str, Any]
 JUDGED = tuple(f"judge/{metric}" for metric in METRICS)
@@ -13,9 +14,7 @@ LABELS = {
     **{f"judge/{metric}": metric for metric in METRICS},
     "fact_coverage": "fact coverage",
     "fact_faithfulness": "fact faithfulness",
-    "rouge_l": "ROUGE-L",
-    "meteor": "METEOR",
-    "bleu": "BLEU",
+    **OVERLAP,
 }
 """Every column of a summary table that is a score, and what a report calls it."""
 

@@ -84,7 +84,7 @@ def read_run(folder: Path, evaluation: str | None = None) -> Run:
     if not (folder / "tags.json").is_file():
         raise DataError(
             f"{folder} is no run's folder: it has no tags.json; name the folder of a run, which "
-            "train.py says at its end, or a run's id in MLflow"
+            "training says at its end, or a run's id in MLflow"
         )
     summaries, verdicts = _tables(folder / "tables", evaluation)
     try:

@@ -1,0 +1,27 @@
+"""How a command is called: `python train.py` in a checkout, `tersely train` where it is installed.
+
+What a person is told to type is what works behind the door that they came in by.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+CONSOLE_SCRIPT = "tersely"
+
+
+def called(name: str) -> str:
+    """The command `name` (train, evaluate, report) as one types it."""
+    return f"{CONSOLE_SCRIPT} {name}" if _by_console_script() else f"python {name}.py"
+
+
+def called_here(name: str) -> list[str]:
+    """The words that start this very program again from this folder; it is the command `name`."""
+    if not _by_console_script():
+        return ["python", sys.argv[0]]
+    on_path = shutil.which(CONSOLE_SCRIPT) == sys.argv[0]
+    return [CONSOLE_SCRIPT if on_path else sys.argv[0], name]
+
+
+def _by_console_script() -> bool:
+    return Path(sys.argv[0]).name == CONSOLE_SCRIPT

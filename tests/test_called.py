@@ -1,0 +1,46 @@
+"""What a person is told to type, at either door."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tersely.called import called, called_here
+from tersely.config import TRAIN
+from tersely.going_on import command
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The console script of an environment, as which this process was started."""
+    script = tmp_path / "bin" / "tersely"
+    script.parent.mkdir()
+    script.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(script), "seed=1"])
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    return script
+
+
+def test_in_a_checkout_commands_are_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that runs is named as it was, from wherever that is."""
+    monkeypatch.setattr(sys, "argv", ["../train.py", "seed=1"])
+    assert "python report.py" == called("report")
+    assert ["python", "../train.py"] == called_here("train")
+    assert "       python train.py -m reward=rouge,meteor,bleu" in TRAIN.help_text()
+
+
+def test_installed_commands_are_words(installed: Path) -> None:
+    assert "tersely report" == called("report")
+    assert "       tersely train -m reward=rouge,meteor,bleu" in TRAIN.help_text()
+    assert "python" not in TRAIN.help_text()
+
+
+def test_the_command_to_go_on_is_found_by_a_shell(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By its name where PATH leads to this very script, else by its path."""
+    monkeypatch.chdir(tmp_path)
+    going_on = "train seed=1 hydra.run.dir=run"
+    assert f"{installed} {going_on}" == command(tmp_path / "run", "run", "train")
+    monkeypatch.setenv("PATH", f"{installed.parent}:/usr/bin:/bin")
+    assert f"tersely {going_on}" == command(tmp_path / "run", "run", "train")
