@@ -18,7 +18,7 @@ def test_it_is_what_was_typed_with_the_folder_named(
     monkeypatch.chdir(tmp_path)
     typed = ["-m", "reward=rouge,bleu", "hydra.sweep.dir=elsewhere", "data.path='a b'"]
     monkeypatch.setattr(sys, "argv", ["train.py", *typed])
-    line = command(tmp_path / "multirun" / "night", "sweep")
+    line = command(tmp_path / "multirun" / "night", "sweep", "train")
     expected = ["python", "train.py", "-m", "reward=rouge,bleu", "data.path='a b'",
                 "hydra.sweep.dir=multirun/night"]  # fmt: skip
     assert expected == shlex.split(line)
@@ -30,6 +30,6 @@ def test_it_says_what_is_kept(tmp_path: Path) -> None:
     assert "has no checkpoint yet" in kept_in(tmp_path)
     (tmp_path / "checkpoints" / "step_000040").mkdir(parents=True)
     (tmp_path / "checkpoints" / "latest").symlink_to("step_000040")
-    said = interrupted_run(RunStopped("After step 40.", signal.SIGTERM), tmp_path)
+    said = interrupted_run(RunStopped("After step 40.", signal.SIGTERM), tmp_path, "train")
     assert said.startswith("\nInterrupted by SIGTERM. After step 40. ")
     assert "step_000040 as checkpoints/latest" in " ".join(said.split())

@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tersely.called import called_here
+from tersely.paths import from_here
+
 LATEST = Path("checkpoints") / "latest"
 
 log = logging.getLogger(__name__)
@@ -22,6 +25,8 @@ class Sweep:
     folder: Path
     report: Callable[[], object]
     """Writes and prints the report of what is there."""
+    handed_over: bool = False
+    """Whether its jobs may go on when this process has ended, as in a queue."""
 
 
 _sweeps: list[Sweep] = []
@@ -32,16 +37,38 @@ def sweep_begins(sweep: Sweep) -> None:
     _sweeps.append(sweep)
 
 
-def end_sweep(number: int) -> None:
-    """After signal `number`: the report of the sweep, and how it goes on; nothing where this
-    process runs none."""
+def interrupt_sweep(number: int, name: str) -> bool:
+    """After signal `number`: see `end_sweep`."""
+    return end_sweep(f"was interrupted by {signal.Signals(number).name}", name)
+
+
+def end_sweep(how: str, name: str) -> bool:
+    """The report of the sweep of the command `name` that ended early, and how it goes on; False
+    and nothing where this process runs none."""
+    there_is_one = bool(_sweeps)
     while _sweeps:
         sweep = _sweeps.pop()
         try:
             sweep.report()
         except Exception as error:  # there may be nothing to report yet, or no room for it
             log.warning("the sweep's report could not be made: %s", error)
-        print(interrupted_sweep(number, sweep.folder), file=sys.stderr)
+        print(ended_sweep(how, sweep, name), file=sys.stderr)
+    return there_is_one
+
+
+def process_lost(asked: int | None, name: str) -> int:
+    """The same where a process that ran jobs was killed, of a sweep of which signal `asked` may
+    have asked the end; the exit code."""
+    if asked is not None:
+        interrupt_sweep(asked, name)
+        return 128 + asked
+    end_sweep(
+        "has lost a process that ran one of its jobs, and joblib has ended those beside it "
+        "(HYDRA_FULL_ERROR=1 shows what it says); where memory was short, set a smaller "
+        "hydra.launcher.n_jobs",
+        name,
+    )
+    return 1
 
 
 def signal_of(interrupt: BaseException) -> int:
@@ -49,23 +76,24 @@ def signal_of(interrupt: BaseException) -> int:
     return int(getattr(interrupt, "number", signal.SIGINT))
 
 
-def interrupted_run(interrupt: BaseException, folder: Path | None) -> str:
-    """The paragraph for a single run; without a folder nothing has begun."""
+def interrupted_run(interrupt: BaseException, folder: Path | None, name: str) -> str:
+    """The paragraph for a single run of the command `name`; without a folder nothing has begun."""
     began = f"Interrupted by {signal.Signals(signal_of(interrupt)).name}"
     if folder is None:
         return paragraphs(f"{began} before anything had begun.")
     said = f" {str(interrupt).rstrip('.')}." if str(interrupt) else ""
     return paragraphs(
-        f"{began}.{said} {kept_in(folder)} This goes on from there:", command(folder, "run")
+        f"{began}.{said} {kept_in(folder)} This goes on from there:", command(folder, "run", name)
     )
 
 
-def interrupted_sweep(number: int, folder: Path) -> str:
-    """The paragraph for a sweep."""
+def ended_sweep(how: str, sweep: Sweep, name: str) -> str:
+    """The paragraph for a sweep of the command `name`."""
+    still = "Jobs that were handed over may still wait or run elsewhere. "
     return paragraphs(
-        f"The sweep {folder.name} was interrupted by {signal.Signals(number).name}. What its jobs "
-        f"have done is kept in {folder}. This does what is left of it:",
-        command(folder, "sweep"),
+        f"The sweep {sweep.folder.name} {how}. {still if sweep.handed_over else ''}What its jobs "
+        f"have done is kept in {sweep.folder}. This does what is left of it:",
+        command(sweep.folder, "sweep", name),
     )
 
 
@@ -77,18 +105,11 @@ def kept_in(folder: Path) -> str:
     return f"{folder} keeps what was measured, but has no checkpoint yet."
 
 
-def command(folder: Path, kind: str) -> str:
+def command(folder: Path, kind: str, name: str) -> str:
     """What was typed, with the folder of the `run` or the `sweep` named."""
     named = (f"hydra.{kind}.dir=", f"+hydra.{kind}.dir=", f"++hydra.{kind}.dir=")
     typed = [each for each in sys.argv[1:] if not each.startswith(named)]
-    return shell(["python", sys.argv[0], *typed, f"hydra.{kind}.dir={from_here(folder)}"])
-
-
-def from_here(folder: Path) -> Path:
-    """The folder as one would type it."""
-    absolute = folder.absolute()
-    here = Path.cwd()
-    return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
+    return shell([*called_here(name), *typed, f"hydra.{kind}.dir={from_here(folder)}"])
 
 
 def shell(words: Sequence[str]) -> str:

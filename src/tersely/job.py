@@ -12,6 +12,8 @@ from tersely.errors import ConfigError, TerselyError, TrackingError
 from tersely.evaluation.composite import METRICS
 from tersely.file_lock import take, wait_for
 from tersely.launch import Job
+from tersely.rewards.overlap import OVERLAP
+from tersely.sweep.job_processes import JOB_PROCESS
 from tersely.sweep.result import REFUSED, JobResult
 from tersely.sweep.table import number
 from tersely.tracking.attempts import LOCK, of_this_place
@@ -22,9 +24,7 @@ log = logging.getLogger(__name__)
 
 MISSING_VERDICTS = "judge/missing"
 SHOWN = {
-    "rouge_l": "ROUGE-L",
-    "meteor": "METEOR",
-    "bleu": "BLEU",
+    **OVERLAP,
     "fact_coverage": "fact coverage",
     "fact_faithfulness": "fact faithfulness",
     **{f"judge/{name}": f"{name} (judged)" for name in METRICS},
@@ -59,7 +59,7 @@ def recorded(job: Job) -> Iterator[Outcome]:
     so that the other jobs go on; the sweep's end turns it into the exit code. Interrupts always
     pass. Raises ConfigError where another process works in the folder of a single run.
     """
-    with alone_in(job):
+    with JOB_PROCESS.working(), alone_in(job):
         outcome, began = Outcome(), time.monotonic()
         (job.folder / REFUSED).unlink(missing_ok=True)
         status: RunStatus = "KILLED"

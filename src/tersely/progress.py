@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from types import TracebackType
 from typing import Self
 
@@ -33,7 +34,8 @@ class Progress:
             total=self._total,
             desc=self._name,
             unit=self._unit,
-            disable=not sys.stderr.isatty(),
+            # Two processes cannot draw on one terminal.
+            disable=not sys.stderr.isatty() or parent_process() is not None,
             dynamic_ncols=True,
         )
         return self

@@ -86,6 +86,24 @@ print(json.dumps(threads))
 
 
 @needs_openblas
+@pytest.mark.parametrize("share", ["1", "10000", "0", "all"])
+def test_jobs_beside_each_other_take_their_share(share: str) -> None:
+    """joblib sets the variable in each process that runs jobs; what is no number of threads
+    says nothing, and no more than all can be had."""
+    threads = in_process(
+        """
+import ctypes, json
+from tersely.policy.blas import OPENBLAS, load_fast_blas
+load_fast_blas()
+print(json.dumps(ctypes.CDLL(OPENBLAS).openblas_get_num_threads()))
+""",
+        OPENBLAS_NUM_THREADS=share,
+    )
+    processors = len(os.sched_getaffinity(0))
+    assert {"1": 1, "10000": processors, "0": processors, "all": processors}[share] == threads
+
+
+@needs_openblas
 def test_it_is_said_once_and_not_done_after_mlx() -> None:
     """Symbols that are bound stay bound, so a claim after the import would be false."""
     before, after, said = in_process("""

@@ -49,4 +49,4 @@ def processors() -> int:
     in OpenBLAS's own variable, which counts for nothing once a number of threads is set."""
     here = len(os.sched_getaffinity(0))
     share = os.environ.get("OPENBLAS_NUM_THREADS", "")
-    return max(1, min(here, int(share))) if share.isdecimal() else here
+    return min(here, int(share) or here) if share.isdecimal() else here

@@ -23,6 +23,7 @@ from tersely.errors import TerselyError
 from tersely.file_lock import if_free
 from tersely.going_on import Sweep, sweep_begins
 from tersely.sweep.evaluations import evaluations_text
+from tersely.sweep.job_processes import JOB_PROCESS, SWEEP_PROCESS
 from tersely.sweep.names import SWEEP_VARIABLE
 from tersely.sweep.report import Links, report_text
 from tersely.sweep.result import JobResult, read_result, read_results
@@ -35,6 +36,9 @@ from tersely.whole_file import write_whole
 log = logging.getLogger(__name__)
 
 ReportText = Callable[[str, Sequence[JobResult], Links | None], str]
+
+JOBLIB, SUBMITIT = "hydra_joblib_launcher", "hydra_submitit_launcher"
+"""Plugins of Hydra that start jobs in other processes."""
 
 NO_RESULT = "ended without a result; its folder has the log"
 
@@ -57,15 +61,23 @@ class SweepCallback(Callback):
 
             print(paragraph(error), file=sys.stderr)
             raise SystemExit(2) from error
-        sweep_begins(Sweep(folder, partial(finish, config, self.report_text)))
+        report = partial(finish_early, config, self.report_text)
+        sweep_begins(Sweep(folder, report, handed_over=launched_by(config, SUBMITIT)))
+        if launched_by(config, JOBLIB):
+            # Left to itself it hands out several jobs at once after short ones, as those are that
+            # have FINISHED before, and the long ones wait for each other.
+            config.hydra.launcher.batch_size = "1"
+            SWEEP_PROCESS.lead()
 
     def on_job_start(
         self, config: DictConfig, *, task_function: TaskFunction, **kwargs: Any
     ) -> None:
         """Until the run writes its own result, this one says that it has none. What an earlier
         attempt has left stays, and so does all that another process is working on."""
-        if config.hydra.mode != RunMode.MULTIRUN:
+        if config.hydra.mode != RunMode.MULTIRUN or JOB_PROCESS.is_to_end:
             return
+        if JOB_PROCESS.is_this_one:
+            JOB_PROCESS.job_begins(config.hydra.job.num)
         folder = Path(config.hydra.runtime.output_dir)
         with if_free(folder / LOCK) as free:
             if free and read_result(folder) is None:
@@ -82,6 +94,9 @@ class SweepCallback(Callback):
         )
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        SWEEP_PROCESS.jobs_have_ended()
+        if SWEEP_PROCESS.asked is not None:
+            raise SystemExit(128 + SWEEP_PROCESS.asked)
         try:
             results = finish(config, self.report_text)
         except Exception as error:  # Hydra would make a warning and exit code 0 of it
@@ -107,6 +122,18 @@ def finish(config: DictConfig, report_text: ReportText = report_text) -> list[Jo
     write_whole(folder / "report.md", text)
     print(f"\n{text}\nThis report: {folder / 'report.md'}")
     return results
+
+
+def finish_early(config: DictConfig, report_text: ReportText = report_text) -> list[JobResult]:
+    """The same of a sweep that ended before its jobs; those that were killed with it are marked."""
+    if SWEEP_PROCESS.leads:
+        end_stale_jobs(sweep_folder(config))
+        tracking_of(config).end_stale(sweep_folder(config).name)
+    return finish(config, report_text)
+
+
+def launched_by(config: DictConfig, plugin: str) -> bool:
+    return str(config.hydra.launcher._target_).startswith(f"hydra_plugins.{plugin}.")
 
 
 def links(tracking: TrackingConfig, results: Sequence[JobResult]) -> Links | None:

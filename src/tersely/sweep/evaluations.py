@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
+from tersely.rewards.overlap import OVERLAP
 from tersely.sweep.report import Links, page
 from tersely.sweep.result import JobResult
 from tersely.sweep.table import MISSING, as_mapping, number
 
 COLUMNS = {
-    "ROUGE-L": ("rouge_l", ".3f"),
-    "METEOR": ("meteor", ".3f"),
-    "BLEU": ("bleu", ".3f"),
+    **{label: (name, ".3f") for name, label in OVERLAP.items()},
     "composite": ("judge/composite_sum", ".3f"),
     "pass rate": ("judge/pass_rate", ".0%"),
     "missing": ("judge/missing", ".0f"),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tersely.called import called
 from tersely.sweep.result import LAST, JobResult
 from tersely.sweep.table import as_markdown, sweep_table
 
@@ -22,7 +23,7 @@ def report_text(name: str, results: Sequence[JobResult], links: Links | None) ->
     note = (
         f"Train reward: the mean of the last {LAST} training steps. All else: greedy "
         "summaries of the test split, after training; lengths in tokens.\n\n"
-        f"With tests, intervals and pictures: `python report.py sweep={name}`"
+        f"With tests, intervals and pictures: `{called('report')} sweep={name}`"
     )
     return page(name, results, sweep_table(results), note, links)
 

@@ -3,14 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from tersely.rewards.overlap import OVERLAP
 from tersely.sweep.result import JobResult
 
 MISSING = "-"
-SCORES = {
-    "ROUGE-L": "test/after/rouge_l",
-    "METEOR": "test/after/meteor",
-    "BLEU": "test/after/bleu",
-}
+SCORES = {label: f"test/after/{name}" for name, label in OVERLAP.items()}
 JUDGED = {
     "composite": ("test/after/judge/composite_sum", ".3f"),
     "pass rate": ("test/after/judge/pass_rate", ".0%"),
