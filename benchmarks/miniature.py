@@ -160,6 +160,17 @@ def ablations(sweeps: Mapping[str, list[Configuration]]) -> dict[str, Any]:
     return found
 
 
+def own_scores(every: Sequence[Configuration]) -> dict[str, Any]:
+    """Whether a reward raises the score that it rewards, over length alone."""
+    base = one(every, "length", "joint")
+    found = {}
+    for reward, score in (("rouge", "rouge_l"), ("meteor", "meteor"), ("bleu", "bleu")):
+        for strategy in ("joint", "staged"):
+            if base and (each := one(every, reward, strategy)):
+                found[f"{reward} {strategy}"] = tested(each, base, [score])[score]
+    return found
+
+
 def settings_compared(sweeps: Mapping[str, list[Configuration]]) -> dict[str, Any]:
     """The study's setting against the sound one, reward by reward."""
     sound, study = (sweeps.get(name, []) for name in SETTINGS)
@@ -273,6 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "seeds": {name: spread_of_seeds(every) for name, every in sweeps.items()},
         "ablations": ablations(sweeps),
         "study_against_sound": settings_compared(sweeps),
+        "own_scores": {name: own_scores(sweeps[name]) for name in SETTINGS if name in sweeps},
         "bleu": unsmoothed_bleu(sweeps),
         "length_and_scores": {
             name: length_and_coverage(sweeps[name]) for name in SETTINGS if name in sweeps

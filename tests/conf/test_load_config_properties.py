@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from conf.needed import NEEDED
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
@@ -20,17 +21,6 @@ from tersely.rewards.quality import RewardConfig
 from tersely.rollout.decode import Transform
 from tersely.rollout.sampler import RolloutConfig
 from tersely.rollout.vllm.config import VllmConfig, VllmLocalConfig
-
-NEEDED = {
-    ("data", "jsonl"): ["data.path=posts"],
-    ("model", "local"): ["model.path=folder"],
-    ("rollout", "vllm"): ["rollout.workers=[http://127.0.0.1:1]"],
-    **{
-        ("judge", judge): ["judge.base_url=http://127.0.0.1:1/v1", "judge.model=m"]
-        for judge in ("geval", "geval_openai", "geval_local", "panel")
-    },
-}
-"""What a choice cannot do without."""
 
 CHOICES = list(
     {

@@ -15,7 +15,7 @@ from tersely.rewards.bleu import BleuConfig
 from tersely.rewards.combined import BleuRougeConfig, MeteorBleuConfig, MeteorRougeConfig
 from tersely.rewards.matching import Matching
 from tersely.rewards.meteor import MeteorConfig
-from tersely.rewards.overlap import overlap_metrics
+from tersely.rewards.overlap import OVERLAP, overlap_metrics
 from tersely.rewards.quality import RewardConfig, best
 from tersely.rewards.rouge import RougeConfig, rouge_l
 
@@ -108,6 +108,7 @@ def test_length_alone_still_says_how_to_score(user_cache: Path) -> None:
     # ROUGE-L: "the car" of 3 and 3 words. METEOR: two words in two chunks, (1 - 0.5) * 2/3.
     # BLEU-4: no 4-gram in three words.
     assert scores == pytest.approx({"rouge_l": 2 / 3, "meteor": 1 / 3, "bleu": 0.0})
+    assert list(OVERLAP) == list(scores)
 
 
 def test_light_to_import() -> None:

@@ -8,6 +8,7 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
+from rollout.engine_contract import keep_the_contract
 
 from tersely.errors import ConfigError
 from tersely.policy.load import Policy, load_policy
@@ -35,6 +36,10 @@ def config(**changes: float) -> LocalConfig:
 
 def draw(sampler: Sampler, policy: Policy, version: int = 0, step: int = 0) -> tuple[Group, ...]:
     return sampler.sample(PROMPTS, Snapshot(policy.parameters(), version), step)
+
+
+def test_it_keeps_the_contract_of_engines(quick_to_stop: Policy) -> None:
+    keep_the_contract(config(), quick_to_stop, PROMPTS)
 
 
 def test_groups_come_in_the_order_of_the_prompts_with_what_training_needs(

@@ -107,11 +107,11 @@ def grpo(
         total=surrogate + beta * kl_reference,
         surrogate=surrogate,
         kl_reference=kl_reference,
-        ratio_mean=_token_mean(ratio, inputs),
-        mismatch_kl=_token_mean(k3(inputs.sampler_logprobs, policy_logprobs), inputs),
-        reference_kl=_token_mean(to_reference, inputs),
-        clip_share=_token_mean(held, inputs),
-        capped_share=_token_mean(capped, inputs),
+        ratio_mean=token_mean(ratio, inputs),
+        mismatch_kl=token_mean(k3(inputs.sampler_logprobs, policy_logprobs), inputs),
+        reference_kl=token_mean(to_reference, inputs),
+        clip_share=token_mean(held, inputs),
+        capped_share=token_mean(capped, inputs),
     )
 
 
@@ -153,14 +153,14 @@ def study(
         total=surrogate + beta * kl_reference,
         surrogate=surrogate,
         kl_reference=kl_reference,
-        ratio_mean=_token_mean(ratio[:, None], inputs),
-        mismatch_kl=_token_mean(k3(inputs.sampler_logprobs, policy_logprobs), inputs),
-        reference_kl=_token_mean(reference_kl, inputs),
-        clip_share=_token_mean(held[:, None], inputs),
+        ratio_mean=token_mean(ratio[:, None], inputs),
+        mismatch_kl=token_mean(k3(inputs.sampler_logprobs, policy_logprobs), inputs),
+        reference_kl=token_mean(reference_kl, inputs),
+        clip_share=token_mean(held[:, None], inputs),
         capped_share=mx.array(0.0),
     )
 
 
-def _token_mean(values: mx.array, inputs: LossInputs) -> mx.array:
+def token_mean(values: mx.array, inputs: LossInputs) -> mx.array:
     """The share of these rollouts, `[G, T]` or `[G, 1]`, in the mean over the batch's tokens."""
     return (values * inputs.mask).sum() * inputs.token_share

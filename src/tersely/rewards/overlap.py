@@ -8,6 +8,9 @@ from tersely.rewards.meteor import meteor_scorer
 from tersely.rewards.quality import Metric, RewardConfig
 from tersely.rewards.rouge import rouge_l
 
+OVERLAP = {"rouge_l": "ROUGE-L", "meteor": "METEOR", "bleu": "BLEU"}
+"""Their names, and what logs, tables and reports call them."""
+
 
 def overlap_metrics(config: RewardConfig) -> Mapping[str, Metric]:
     """ROUGE-L, METEOR and BLEU as `config` has them computed.
