@@ -21,6 +21,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("untimed", deadline=None, derandomize=True)
 settings.load_profile("untimed")
 
+from docs.workplace import Workplace  # noqa: E402
+
 from tersely.policy.load import TINY, Policy, load_policy  # noqa: E402
 from tersely.rollout.vllm.serving.options import PYTHON_VARIABLE  # noqa: E402
 
@@ -97,6 +99,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return made[architecture]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """Where commands of the pages are run; has the README's sweep, made small."""
+    return Workplace(tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(params=["qwen2", "lfm2"])

@@ -1,18 +1,21 @@
 """The configuration: which groups there are, which choices each has, and the strict `load()`.
 
-Values live in `conf/`, types and defaults in the dataclass of each choice. With the entry
-scripts this is the only place that knows Hydra and OmegaConf.
+Values live in `conf/`, types and defaults in the dataclass of each choice. With the commands of
+`apps/` this is the only place that knows Hydra and OmegaConf.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from pathlib import Path
+from textwrap import fill
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from tersely.called import called
 from tersely.data.generated import GeneratedConfig
 from tersely.data.jsonl import JsonlConfig
 from tersely.data.prompts import (
@@ -39,6 +42,7 @@ from tersely.objective.correction_config import (
     NoCorrection,
     TisConfig,
 )
+from tersely.paths import from_here
 from tersely.policy.load import HubModelConfig, LocalModelConfig, ModelConfig, TinyModelConfig
 from tersely.policy.tuning import FullConfig, LoraConfig, TuningConfig
 from tersely.rewards.bleu import BleuConfig
@@ -55,6 +59,10 @@ from tersely.tracking.config import MlflowTracking, NoTracking, TrackingConfig
 from tersely.training.checks_config import ChecksConfig
 from tersely.training.config import TrainerConfig
 from tersely.training.stages import JointConfig, StagedConfig, StrategyConfig
+
+PACKAGE = Path(__file__).resolve().parent
+CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parents[1] / "conf"
+"""The folder of values: an installed package has it inside, a checkout at its root."""
 
 
 class Group(NamedTuple):
@@ -160,27 +168,33 @@ Root = TypeVar("Root")
 
 @dataclass(frozen=True)
 class App(Generic[Root]):
-    """One entry script: what it is composed of, and what it says of itself."""
+    """One command: what it is composed of, and what it says of itself."""
 
-    script: str
-    """Its file, as one types it."""
+    name: str
+    """train, evaluate or report."""
     schema: str
     """What the root of its tree is registered as."""
     root: type[Root]
     groups: Mapping[str, Group]
     usage: str
-    """What `--help` prints, with {groups} where they are listed."""
+    """What `--help` prints, with {groups} where they are listed, {me} for the command as it is
+    typed and {conf} for the folder of its files."""
+
+    def called(self) -> str:
+        """As one types it."""
+        return called(self.name)
 
     def help_text(self) -> str:
         lines = (f"  {n:<10} {g.meaning}: {' '.join(g.choices)}" for n, g in self.groups.items())
-        return self.usage.format(groups="\n".join(lines))
+        groups = "\n".join(fill(line, 100, subsequent_indent=" " * 13) for line in lines)
+        return self.usage.format(groups=groups, me=self.called(), conf=from_here(CONF))
 
 
 HELP = """Which reward signal makes a tiny language model write the best short summary?
 
-Usage: python train.py [GROUP=CHOICE ...] [KEY=VALUE ...]
-       python train.py -m reward=rouge,meteor,bleu strategy=joint,staged   (a sweep)
-       python train.py -m 'experiment=glob(study/*)'                       (the study)
+Usage: {me} [GROUP=CHOICE ...] [KEY=VALUE ...]
+       {me} -m reward=rouge,meteor,bleu strategy=joint,staged   (a sweep)
+       {me} -m 'experiment=glob(study/*)'                       (the study)
 
 Groups:
 {groups}
@@ -188,11 +202,13 @@ Groups:
              or a row of their tables, from conf/experiment/: study/qwen_joint_rouge
 
 Any value can be set, for example: seed=1 trainer.steps=20 length.target=48
-`python train.py --cfg job` shows the whole run without starting it; files are in conf/.
+`{me} --cfg job` shows the whole run without starting it.
+`{me} --dry-run -m ...` plans a run or a sweep: its jobs, and what they will take.
+Files are in {conf}/.
 """
 
 
-TRAIN = App("train.py", "schema", Config, GROUPS, HELP)
+TRAIN = App("train", "schema", Config, GROUPS, HELP)
 
 
 def register(app: App[Any] = TRAIN) -> None:
@@ -212,7 +228,7 @@ def load(tree: DictConfig) -> Config:
 
 
 def load_for(app: App[Root], tree: DictConfig) -> Root:
-    """The composed tree of an entry script as typed objects.
+    """The composed tree of a command as typed objects.
 
     Raises `ConfigError` for a value that has to be given and is not, for a value that a
     dataclass refuses, and for a key that no dataclass has: OmegaConf alone would drop it.
@@ -222,7 +238,7 @@ def load_for(app: App[Root], tree: DictConfig) -> Root:
     except MissingMandatoryValue as error:
         key = _first_line(error).rpartition(" ")[2]
         raise ConfigError(
-            f"{key} has to be given, and this run has none; see `python {app.script} --help`"
+            f"{key} has to be given, and this run has none; see `{app.called()} --help`"
         ) from error
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from error
@@ -231,7 +247,7 @@ def load_for(app: App[Root], tree: DictConfig) -> Root:
     if dropped:
         raise ConfigError(
             f"nothing reads {', '.join(dropped)}: no such key exists in the choices of this run; "
-            f"see `python {app.script} --cfg job` for those that do"
+            f"see `{app.called()} --cfg job` for those that do"
         )
     assert isinstance(config, app.root)
     return config

@@ -95,12 +95,9 @@ def take_folder(folder: Path, yaml: str, choices: Mapping[str, str]) -> EarlierA
     Raises ConfigError where it belongs to another one, and TrackingError where it cannot be
     written. Whoever calls has the folder's lock.
     """
-    kept = _own_values(folder, values_of(yaml, choices))
-    if kept is not None:
-        result = read_result(folder)
-        changed = differences(kept, values_of(yaml, choices)).keys()
-        if result is not None and result.finished and not BUDGET & changed:
-            return EarlierAttempt(folder, True, result)
+    earlier = look_into(folder, yaml, choices)
+    if earlier.result is not None:
+        return earlier
     try:
         write_json(folder / CHOICES, choices, synced=True)
         write_whole(folder / CONFIG, yaml, synced=True)
@@ -109,7 +106,23 @@ def take_folder(folder: Path, yaml: str, choices: Mapping[str, str]) -> EarlierA
             f"the run's folder {folder} cannot be written ({error.strerror}); what a run leaves "
             "goes there; make room, or set hydra.run.dir=FOLDER to another place"
         ) from error
-    return EarlierAttempt(folder, False) if kept is None else _as_it_was(folder)
+    return earlier
+
+
+def look_into(folder: Path, yaml: str, choices: Mapping[str, str]) -> EarlierAttempt:
+    """What `take_folder` would find in `folder`, which stays as it is; it need not be there.
+
+    Raises ConfigError where it belongs to another run.
+    """
+    wanted = values_of(yaml, choices)
+    kept = _own_values(folder, wanted)
+    if kept is None:
+        return EarlierAttempt(folder, False)
+    result = read_result(folder)
+    changed = differences(kept, wanted).keys()
+    if result is not None and result.finished and not BUDGET & changed:
+        return EarlierAttempt(folder, True, result)
+    return _as_it_was(folder)
 
 
 def has_results(folder: Path) -> bool:

@@ -1,17 +1,17 @@
-"""How the entry scripts start and end.
+"""How the commands start and end.
 
 Exit codes: 0 done, 1 a defect or a failed job of a sweep, 2 something that the user can mend,
 said in one paragraph, 130 and 143 stopped by SIGINT and SIGTERM, with the command that goes on.
 `HYDRA_FULL_ERROR=1` shows every traceback.
 """
 
-import inspect
 import os
 import re
 import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
@@ -27,12 +27,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tersely.config import TRAIN, App
+from tersely.config import CONF, TRAIN, App
 from tersely.errors import ConfigError, RunStopped, TerselyError, TrackingError
-from tersely.going_on import end_sweep, interrupted_run, signal_of
+from tersely.going_on import end_sweep, interrupt_sweep, interrupted_run, process_lost, signal_of
+from tersely.sweep.job_processes import JOB_PROCESS, SWEEP_PROCESS
 from tersely.typed_secrets import refuse_typed_secrets
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
+DRY_RUN = "--dry-run"
+"""Plan the jobs and measure a few steps instead of starting them; `--dry-run=5` measures five."""
 TRACEBACKS_WANTED = os.environ.get(FULL_ERROR, "0") != "0"
 """What the user asked for, read before `guarded` changes it."""
 
@@ -62,20 +65,24 @@ _jobs: list[Job] = []
 
 def current_job(tree: DictConfig, app: App[Any] = TRAIN) -> Job:
     """The job of `app` that Hydra is running now; `tree` is its configuration."""
+    _jobs.append(job_of(tree, app))
+    return _jobs[-1]
+
+
+def job_of(tree: DictConfig, app: App[Any] = TRAIN) -> Job:
+    """The job of `app` that Hydra's own configuration speaks of now."""
     config = HydraConfig.get()
     in_sweep = config.mode == RunMode.MULTIRUN
     # As typed: a `${...}` in them refers to `tree`, not to Hydra's own configuration.
     overrides = OmegaConf.to_container(config.overrides.task, resolve=False)
     assert isinstance(overrides, list)
-    job = Job(
+    return Job(
         folder=Path(config.runtime.output_dir),
         overrides=tuple(map(str, overrides)),
         seed=int(tree.seed),
         choices={group: config.runtime.choices.get(group) or "none" for group in app.groups},
         sweep=Path(config.sweep.dir).name if in_sweep else None,
     )
-    _jobs.append(job)
-    return job
 
 
 def guarded(main: Callable[[], None], app: App[Any] = TRAIN) -> None:
@@ -89,23 +96,28 @@ def guarded(main: Callable[[], None], app: App[Any] = TRAIN) -> None:
     os.environ[FULL_ERROR] = "1"
     with mendable(app):
         refuse_typed_secrets(sys.argv[1:])
-        conf = Path(inspect.getfile(inspect.unwrap(main))).resolve().parent / "conf"
-        sys.argv[1:] = [with_globs_of_folders(argument, conf) for argument in sys.argv[1:]]
+        sys.argv[1:] = [with_globs_of_folders(argument, CONF) for argument in sys.argv[1:]]
+        if any(argument.partition("=")[0] == DRY_RUN for argument in sys.argv[1:]):
+            from tersely.planning.command import dry_run  # it imports what measures
+
+            raise SystemExit(dry_run(sys.argv[1:], app))
         try:
             main()
         except (SystemExit, KeyboardInterrupt) as end:
             if (number := _signal_in(end)) is None:
                 raise
-            end_sweep(number)
+            if interrupt_sweep(number, app.name):
+                raise SystemExit(128 + number) from None
             raise
+        except BrokenExecutor as error:
+            code = process_lost(SWEEP_PROCESS.asked, app.name)
+            if TRACEBACKS_WANTED:
+                raise
+            raise SystemExit(code) from error
         except ValueError as error:
             if _jobs:
                 raise
-            # What Hydra says of GROUP=null.
-            raise ConfigError(
-                f"{error}; name one of a group's choices, as in tracking=none, see "
-                f"`python {app.script} --help`"
-            ) from error
+            raise without_choice(error, app) from error
         except OSError as error:
             # Hydra's own errors may be of this kind too.
             if _jobs or isinstance(error, HydraException):
@@ -115,6 +127,11 @@ def guarded(main: Callable[[], None], app: App[Any] = TRAIN) -> None:
                 "should be; set hydra.run.dir=FOLDER (of a sweep hydra.sweep.dir=FOLDER) to a "
                 "place that can be written"
             ) from error
+        except (TerselyError, HydraException, OmegaConfBaseException):
+            raise
+        except Exception as error:
+            end_sweep(f"ended early, by {type(error).__name__}", app.name)
+            raise
 
 
 def _with_quotes(argument: str) -> str:
@@ -164,6 +181,13 @@ def _excludes(pattern: str, name: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern)
 
 
+def without_choice(error: ValueError, app: App[Any] = TRAIN) -> ConfigError:
+    """What Hydra says of GROUP=null, with the remedy."""
+    return ConfigError(
+        f"{error}; name one of a group's choices, as in tracking=none, see `{app.called()} --help`"
+    )
+
+
 def _terminate(number: int, frame: object) -> None:
     # An exception, so that the run is marked KILLED on its way out.
     raise RunStopped("", number)
@@ -185,9 +209,12 @@ def mendable(app: App[Any] = TRAIN) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
+        if JOB_PROCESS.is_this_one:
+            return  # the process of the sweep waits for all of them and says how it goes on
         job = _jobs[-1] if _jobs else None
         if job is None or job.sweep is None:
-            print(interrupted_run(interrupt, job.folder if job else None), file=sys.stderr)
+            folder = job.folder if job else None
+            print(interrupted_run(interrupt, folder, app.name), file=sys.stderr)
         raise SystemExit(128 + signal_of(interrupt)) from None
     except (TerselyError, HydraException, OmegaConfBaseException) as error:
         if TRACEBACKS_WANTED:
@@ -198,8 +225,13 @@ def mendable(app: App[Any] = TRAIN) -> Iterator[None]:
 
 def paragraph(error: Exception, app: App[Any] = TRAIN) -> str:
     """The message of an error as one wrapped paragraph."""
-    text = str(error) if isinstance(error, TerselyError) else _composition_error(error, app)
-    return "\n" + textwrap.fill(f"Error: {text}", width=96, break_on_hyphens=False) + "\n"
+    text = f"Error: {message(error, app)}"
+    return "\n" + textwrap.fill(text, width=96, break_on_hyphens=False) + "\n"
+
+
+def message(error: Exception, app: App[Any] = TRAIN) -> str:
+    """What an error of ours or of Hydra's says to a user, on one line."""
+    return str(error) if isinstance(error, TerselyError) else _composition_error(error, app)
 
 
 def _composition_error(error: Exception, app: App[Any]) -> str:
@@ -222,8 +254,10 @@ def _composition_error(error: Exception, app: App[Any]) -> str:
         said.append(
             "A value with = in it stands in quotes, KEY='\"VALUE\"'; a path that exists needs none."
         )
+    if "'hydra/launcher/" in said[0]:
+        said.append("joblib and submitit come with the package's extra `launchers`.")
     said += _key_hint(said[0], app)
-    said.append(f"See `python {app.script} --help`.")
+    said.append(f"See `{app.called()} --help`.")
     return " ".join(line if line[-1] in ".:?" else f"{line}." for line in said)
 
 

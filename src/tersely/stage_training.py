@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from tersely.config import Config
 from tersely.deciding import NOT_DECIDING
 from tersely.evaluation.scores import means, score_summaries
 from tersely.evaluation.summaries import greedy_summaries
@@ -120,7 +121,8 @@ class StageTraining:
             self.train()
             save_checkpoint(policy, folder, self.findings.save)
 
-        key = self._key()
+        model = checkpoint_fingerprint(policy.folder)
+        key = key_of(self.stage, config, self.prepared.fingerprint, model)
         store = Path(config.tracking.folder) / "stages"
         kept_in, trained_here = shared_stage(store, key, train_into)
         trained = str(trained_here).lower()
@@ -129,23 +131,6 @@ class StageTraining:
             log.info("stage %s is taken from %s, trained earlier", self.stage.name, kept_in)
             policy.model.update(load_policy(kept_in).parameters())
             self.findings.take_over(kept_in)
-
-    def _key(self) -> str:
-        config = self.prepared.config
-        groups = (
-            *("tuning", "prompt", "length", "advantage"),
-            *("loss", "correction", "rollout", "trainer"),
-        )
-        return stage_key(
-            {
-                "stage": asdict(self.stage),
-                "data": self.prepared.fingerprint,
-                "model": checkpoint_fingerprint(self.prepared.policy.folder),
-                "seed": config.seed,
-                "precision": precision_of(config.trainer).name,
-                **{name: _deciding(getattr(config, name)) for name in groups},
-            }
-        )
 
     def _look(self) -> dict[str, float]:
         """The policy as it is, on the validation split: scores as of the test split, and the
@@ -162,6 +147,24 @@ class StageTraining:
         ]
         scores = score_summaries(summaries, self.prepared.metrics)
         return {"reward": fmean(rewards), **means(scores, config.length.target)}
+
+
+def key_of(stage: Stage, config: Config, data: str, model: str) -> str:
+    """What a shared stage of a run is known by; `data` and `model` are fingerprints."""
+    groups = (
+        *("tuning", "prompt", "length", "advantage"),
+        *("loss", "correction", "rollout", "trainer"),
+    )
+    return stage_key(
+        {
+            "stage": asdict(stage),
+            "data": data,
+            "model": model,
+            "seed": config.seed,
+            "precision": precision_of(config.trainer).name,
+            **{name: _deciding(getattr(config, name)) for name in groups},
+        }
+    )
 
 
 def _deciding(choice: Any) -> list[object]:

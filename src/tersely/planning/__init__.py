@@ -1,0 +1,1 @@
+"""A dry run: which jobs a command stands for, what they share, and what they will cost."""
