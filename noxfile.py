@@ -29,7 +29,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy, strictly."""
-    install(session, *nox.project.dependency_groups(PROJECT, "types"), "--editable", ".[hub,judge]")
+    groups = nox.project.dependency_groups(PROJECT, "types", "docs")
+    install(session, *groups, "--editable", ".[hub,judge]")
     session.run("mypy")
 
 
@@ -38,6 +39,14 @@ def tests(session: nox.Session) -> None:
     """Run the tests on each Python of this machine; what follows `--` goes to pytest."""
     install(session, "--editable", ".[test]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into .nox/site; a broken link or a page without a place is an error."""
+    install(session, *nox.project.dependency_groups(PROJECT, "docs"), "--editable", ".")
+    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+    session.log("to search it too: python -m http.server --bind 127.0.0.1 -d .nox/site")
 
 
 @nox.session(default=False)
@@ -111,7 +120,8 @@ def ui(session: nox.Session) -> None:
 
     Screenshots are kept in .nox/screenshots.
     """
-    install(session, "--editable", ".[test]", "playwright")
+    groups = nox.project.dependency_groups(PROJECT, "docs")
+    install(session, "--editable", ".[test]", "playwright", *groups)
     shots = Path(".nox/screenshots").absolute()
     session.run(
         "pytest", *(session.posargs or ["tests/ui"]), env={"TERSELY_SCREENSHOTS": str(shots)}
