@@ -22,7 +22,7 @@ from tersely.analysis.comparison import Comparison, compare
 from tersely.analysis.configurations import Configuration, configurations
 from tersely.analysis.curve_figures import curve
 from tersely.analysis.drawing import COLOURS, INK, Picture, canvas, finished
-from tersely.analysis.measures import Measure
+from tersely.analysis.measures import MEASURES, Measure
 from tersely.analysis.paired import Interval
 from tersely.analysis.runs import Run, read_run
 from tersely.analysis.sides import Side, after_training
@@ -33,10 +33,7 @@ TARGET, LATER = 64, 20
 SETTINGS = ("generated_sound", "generated_study")
 DISTANCE = Measure("|length - 64|", ("distance",), True, "tokens off the target")
 SCORES = {
-    "composite": Measure(
-        "composite", tuple(f"judge/{m}" for m in ("faithfulness", "coverage", "conciseness",
-                                                  "clarity")), True, "0 to 4",
-    ),
+    "composite": MEASURES[0],
     **{name: Measure(name, (name,), True, "0 to 1") for name in ("rouge_l", "meteor", "bleu")},
     "distance": DISTANCE,
 }  # fmt: skip
@@ -79,7 +76,7 @@ def mechanics(every: Sequence[Configuration]) -> dict[str, Any]:
     return {
         "runs": sum(len(each.runs) for each in every),
         "steps": len(steps),
-        "ratio_mean_off_1": {"mean": fmean(off), "most": max(off)},
+        "ratio_mean_off_1": {"mean": fmean(off), "most": max(off)} if off else None,
         "clip_share": mean_of(steps, "loss/clip_share"),
         "mismatch_kl": mean_of(steps, "loss/mismatch_kl"),
         "staleness": mean_of(steps, "rollout/staleness"),
@@ -140,7 +137,8 @@ def one(every: Iterable[Configuration], reward: str, strategy: str, *words: str)
         each
         for each in every
         if (each.reward, each.strategy) == (reward, strategy)
-        and all(word in each.runs[0].tags["overrides"].split() for word in words)
+        # Hydra writes False in a sweep where false was typed.
+        and all(word in each.runs[0].tags["overrides"].lower().split() for word in words)
     ]
     return found[0] if len(found) == 1 else None
 
@@ -235,7 +233,8 @@ def spread_of_seeds(every: Sequence[Configuration]) -> dict[str, float]:
     apart, sds = [], []
     for each in every:
         measure = SCORES["composite"]
-        means = [fmean(measure.of(row) or 0.0 for row in run.after.values()) for run in each.runs]
+        scores = ([measure.of(row) for row in run.after.values()] for run in each.runs)
+        means = [fmean(own) for run in scores if (own := [x for x in run if x is not None])]
         apart += [abs(x - y) for x, y in combinations(means, 2)]
         sds += [stdev(means)] if len(means) > 1 else []
     return {"mean": fmean(apart), "most": max(apart), "sd": fmean(sds)} if apart else {}

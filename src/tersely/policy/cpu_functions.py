@@ -59,23 +59,29 @@ def swiglu(gate: mx.array, x: mx.array) -> mx.array:
     if gate.dtype not in WIDENED or x.dtype != gate.dtype:
         original: mx.array = activations.swiglu(gate, x)
         return original
-    own: Any = _swiglu(gate.astype(mx.float32), x.astype(mx.float32))
-    result: mx.array = own.astype(gate.dtype)
+    own: Any = _swiglu(gate, x)
+    result: mx.array = own
     return result
 
 
+# Widened inside, so that what is kept for the backward pass is as narrow as it came.
 @mx.custom_function
 def _swiglu(gate: mx.array, x: mx.array) -> mx.array:
-    result: mx.array = _gated(gate, x)
-    return result
+    result: mx.array = _gated(_wide(gate), _wide(x))
+    return result.astype(gate.dtype)
 
 
 @_swiglu.vjp
 def _swiglu_vjp(
     primals: tuple[mx.array, mx.array], cotangent: mx.array, output: mx.array
 ) -> tuple[mx.array, mx.array]:
-    both: tuple[mx.array, mx.array] = _gated_vjp(*primals, cotangent)
-    return both
+    gate, x = primals
+    at_gate, at_x = _gated_vjp(_wide(gate), _wide(x), _wide(cotangent))
+    return at_gate.astype(gate.dtype), at_x.astype(x.dtype)
+
+
+def _wide(array: mx.array) -> mx.array:
+    return array.astype(mx.float32)
 
 
 @partial(mx.compile, shapeless=True)
@@ -114,9 +120,7 @@ def scaled_dot_product_attention(
         return original
     if isinstance(mask, str):
         mask = _causal(queries.shape[2], keys.shape[2])
-    narrow = queries.dtype
-    queries, keys, values = (each.astype(mx.float32) for each in (queries, keys, values))
-    return _attend(queries, keys, values, scale, mask).astype(narrow)
+    return _attend(queries, keys, values, scale, mask)
 
 
 def _causal(queries: int, keys: int) -> mx.array:
@@ -135,13 +139,13 @@ def _attend(
 
     @mx.custom_function
     def attend(queries: mx.array, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        scores = (queries * (scale * LOG2_E)) @ keys.swapaxes(-1, -2)
+        scores = (_wide(queries) * (scale * LOG2_E)) @ _wide(keys).swapaxes(-1, -2)
         if mask is not None:
             own = mask if mask.ndim == 2 else mask[:, :, None]
             scores = mx.where(own, scores.reshape(spread), -mx.inf).reshape(scores.shape)
         powers = mx.power(2.0, scores - scores.max(axis=-1, keepdims=True))
         shares = powers / powers.sum(axis=-1, keepdims=True)
-        return shares @ values, shares
+        return (shares @ _wide(values)).astype(queries.dtype), shares
 
     @attend.vjp
     def attend_vjp(
@@ -149,15 +153,16 @@ def _attend(
         cotangents: tuple[mx.array, mx.array],
         outputs: tuple[mx.array, mx.array],
     ) -> tuple[mx.array, mx.array, mx.array]:
-        queries, keys, values = primals
-        cotangent, (output, shares) = cotangents[0], outputs
+        queries, keys, values = map(_wide, primals)
+        cotangent, output, shares = _wide(cotangents[0]), _wide(outputs[0]), outputs[1]
         # The softmax's gradient needs sum(p dp) of each row, which is sum(dO O).
         mean = (cotangent * output).sum(axis=-1, keepdims=True)
         at_scores = shares * (cotangent @ values.swapaxes(-1, -2) - mean)
+        narrow = primals[0].dtype
         return (
-            at_scores @ keys * scale,
-            at_scores.swapaxes(-1, -2) @ (queries * scale),
-            shares.swapaxes(-1, -2) @ cotangent,
+            (at_scores @ keys * scale).astype(narrow),
+            (at_scores.swapaxes(-1, -2) @ (queries * scale)).astype(narrow),
+            (shares.swapaxes(-1, -2) @ cotangent).astype(narrow),
         )
 
     both: Any = attend(queries.reshape(grouped), keys, values)

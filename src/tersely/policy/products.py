@@ -2,8 +2,8 @@
 
 MLX's own product of two bfloat16 matrices does 6 GFLOP/s there, BLAS does 30 times as much in
 float32, and a bfloat16 becomes a float32 by appending zeros. So the factors are widened, the
-products summed in float32, as a GPU does, and the result is rounded once. What the backward pass
-needs is kept in bfloat16.
+products summed in float32, as a GPU does, and the sum is rounded once (a bias is added to that,
+and rounded once more). What the backward pass needs is kept in bfloat16.
 """
 
 import platform
