@@ -1,5 +1,6 @@
 """What GitHub takes for a list or a table and the site would not is a warning: without an empty
-line before it, or with less than four spaces before the second level of a list."""
+line before it, or with less than four spaces before the second level of a list. So is the mark of
+an item with nothing behind it: its text has slipped to the next line."""
 
 import logging
 import re
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mkdocs.hooks.written_for_github")
 ITEM = re.compile(r"(?P<indent> *)([-*+]|\d+[.)]) +\S")
+BARE = re.compile(r" *([-*+]|\d+[.)]) *")
 FENCE = re.compile(r" *(```+|~~~+)")
 
 
@@ -41,6 +43,8 @@ def faults(markdown: str) -> Iterator[tuple[int, str]]:
             elif before and not in_list and not before.startswith("#"):
                 yield number, "an empty line is wanted before a list"
             in_list = True
+        elif BARE.fullmatch(line):
+            yield number, "the mark of an item has nothing behind it"
         elif line.startswith("|") and before and not before.startswith("|"):
             yield number, "an empty line is wanted before a table"
         elif not line:

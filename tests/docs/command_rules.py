@@ -57,6 +57,7 @@ RULES = (
     Rule(r"~/vllm/bin/pip install --no-deps", Way.elsewhere, why="nox -s vllm does it"),
     Rule(r"~/vllm/bin/pip install vllm==", Way.elsewhere, why="needs a machine with CUDA"),
     Rule(rf"{PYTHON}-m pip install", Way.elsewhere, why="needs a network; setup.sh test has them"),
+    Rule(rf"{PYTHON}-m (pip wheel|venv) |elsewhere/", Way.elsewhere, why="test_wheel.py does it"),
     Rule(rf"{TRAIN}.*=submitit_slurm", Way.elsewhere, why="Slurm; test_launchers.py composes it"),
     Rule(rf"{PYTHON}benchmarks/miniature", Way.elsewhere, why="reads all runs of the page"),
     Rule(PYTHON, Way.elsewhere, page="docs/adding/", why="test_worked_examples.py types them"),
@@ -69,9 +70,9 @@ RULES = (
     # The rest.
     Rule(r"export TERSELY_TOKEN=", Way.run),
     Rule(rf"{PYTHON}\w+\.py -m 'experiment=glob", Way.jobs),
-    Rule(rf"{TRAIN}-m hydra\.sweep\.dir=\S+ experiment=miniature_\w+ ", Way.jobs),
+    # The length-only sweeps are run below, as any other; these would be minutes more.
+    Rule(rf"{TRAIN}.* experiment=miniature_\w+ (?!reward=length seed)", Way.jobs),
     Rule(rf"{TRAIN}-m \w+=\w+,\w+,\w+ \w+=\w+,\w+$", Way.sweep, says="6 jobs, all finished"),
-    Rule(rf"{TRAIN}--dry-run -m ", Way.run, says="Dry run: 2 jobs"),
     Rule(rf"{TRAIN}--cfg job", Way.run, says="\nreward:\n"),
     Rule(rf"{TRAIN}--dry-run ", Way.run, says="Nothing was started or kept"),
     Rule(rf"{TRAIN}-m ", Way.run, says="2 jobs, all finished"),

@@ -46,6 +46,7 @@ def test_one_that_leads_nowhere_is_a_warning(caplog: pytest.LogCaptureFixture) -
         ("Text.\n| a |\n|---|", [2]),
         ("Text.\n\n| a |\n|---|", []),
         ("```\nText.\n- no item\n| no table |\n```\nText.", []),
+        ("1. item\n2.\nits text\n\n-", [2, 5]),
         ("2026 - a year\n\n-5 is no item, nor is *this*", []),
     ],
 )

@@ -3,7 +3,8 @@
 A fenced block that begins ```python title="PATH" (or yaml) is the file at PATH, whole and new. One
 that begins ```diff title="PATH" is an edit of it: lines that stay begin with a space, those to take
 out with `-`, those to put in with `+`, and what stays or goes stands in the file exactly once. The
-lines of a block that begins ```sh are commands, typed in the root of a checkout.
+lines of a block that begins ```sh are commands, typed in the root of a checkout. A block of python
+without a path is a sketch, which compiles.
 """
 
 import os
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-COPIED = ("src/tersely", "conf", "tests", "train.py", "evaluate.py", "pyproject.toml")
+COPIED = ("src/tersely", "conf", "tests", "train.py", "evaluate.py", "pyproject.toml", "README.md")
 """What commands of a page need of a checkout."""
 
 
@@ -26,7 +27,7 @@ class Block:
 
     language: str
     path: str | None
-    """Of the file that it is or edits; None for commands."""
+    """Of the file that it is or edits; None for commands and sketches."""
     text: str
 
     @property
@@ -41,7 +42,10 @@ def blocks_of(page: Path) -> list[Block]:
     fences = sum(line.lstrip().startswith("```") for line in text.splitlines())
     assert 2 * len(found) == fences, f"{page.name} has a block that is no part of an example"
     for block in found:
-        assert (block.path is None) == (block.language == "sh"), block
+        if block.path is None and block.language == "python":
+            compile(block.text, page.name, "exec")
+        else:
+            assert (block.path is None) == (block.language == "sh"), block
     return found
 
 

@@ -75,12 +75,15 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def make_group() -> Callable[..., Group]:
-    """Build a group from the texts or the lengths of its rollouts."""
+    """Build a group from the texts of its rollouts, which have one length, and a post."""
 
     def make(
-        texts: Sequence[str], references: Sequence[str] = ("a word",), length: int = 3
+        texts: Sequence[str],
+        references: Sequence[str] = ("a word",),
+        length: int = 3,
+        post: str = "a post",
     ) -> Group:
-        example = Example(id="post-7", post="a post", references=tuple(references))
+        example = Example(id="post-7", post=post, references=tuple(references))
         rollouts = tuple(
             Rollout((5,) * length, (-1.0,) * length, "length", policy_version=0, text=text)
             for text in texts

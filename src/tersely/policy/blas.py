@@ -40,7 +40,8 @@ def load_fast_blas(callers: int = 1) -> bool:
     threads = max(1, processors() // callers)
     library.openblas_set_num_threads(threads)
     if first:
-        log.info("float32 products on the CPU run on OpenBLAS, each on %d processors", threads)
+        each = "1 processor" if threads == 1 else f"{threads} processors"
+        log.info("float32 products on the CPU run on OpenBLAS, each on %s", each)
     return first
 
 

@@ -222,8 +222,9 @@ class GevalConfig(EndpointConfig):
     def build(self) -> Judge:
         if find_spec("deepeval") is None:
             raise ConfigError(
-                "judge=geval needs DeepEval, which is not installed here: `pip install "
-                "'tersely[judge]'`, or take judge=panel, judge=facts or judge=none"
+                "judge=geval needs DeepEval, which is not installed here. In a clone, "
+                "`.venv/bin/python -m pip install --constraint constraints.txt --editable "
+                "'.[hub,judge]'` has it; or take judge=panel, judge=facts or judge=none"
             )
         key = self.key()
         from tersely.evaluation.judges.geval import GevalJudge
