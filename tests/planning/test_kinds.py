@@ -28,6 +28,12 @@ def test_what_a_step_costs_makes_one(jobs: Callable[..., Jobs]) -> None:
     assert "tuning=lora rollout.group_size=4" == described(kinds[1], planned)
 
 
+def test_a_job_that_is_not_among_them_may_be_of_a_kind(jobs: Callable[..., Jobs]) -> None:
+    first, alike, other = jobs("-m", "rollout.group_size=4,8", "seed=0,1").planned[:3]
+    (kind,) = kinds_of([first])
+    assert [True, True, False] == [kind.has(each) for each in (first, alike, other)]
+
+
 def test_there_are_more_kinds_than_letters(jobs: Callable[..., Jobs]) -> None:
     (job,) = jobs("seed=0").planned
     others = [

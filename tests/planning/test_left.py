@@ -62,6 +62,17 @@ def test_one_that_was_killed_goes_on_from_its_newest_checkpoint(jobs: Callable[.
     assert done.begun
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"stage": "quality"}'])
+def test_a_checkpoint_that_is_broken_counts_no_steps(jobs: Callable[..., Jobs], text: str) -> None:
+    """Nor hides those of the one before it."""
+    (job,) = jobs(*STAGED).planned
+    folder = begun(job)
+    checkpoint(folder, "step_000022", "quality", 2)
+    checkpoint(folder, "step_000024", "quality", 4)
+    (folder / "checkpoints" / "step_000024" / "training_state.json").write_text(text)
+    assert {"quality": 2} == done_of(job).steps
+
+
 def test_one_that_has_its_last_checkpoint_is_trained(jobs: Callable[..., Jobs]) -> None:
     (job,) = jobs(*STAGED).planned
     checkpoint(begun(job), "final")

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tersely.planning import measuring
 from tersely.planning.jobs import Jobs
 from tersely.planning.measuring import facts_of, measure, prepared_for_measuring
+from tersely.policy.load import TINY, TinyModelConfig
 
 SMALL = ("rollout.group_size=2", "rollout.max_tokens=66", "trainer.prompts_per_step=1",
          "data.train=8", "data.validation=4", "data.test=3", "judge=geval_openai")  # fmt: skip
@@ -49,3 +52,22 @@ def test_what_is_learned_is_counted_as_often_as_it_is(
 def test_validation_prompts_are_counted_where_somebody_looks(jobs: Callable[..., Jobs]) -> None:
     (job,) = jobs(*SMALL, "trainer.evaluate_every=5").planned
     assert 4 == facts_of(*prepared_for_measuring(job.config)).validation
+
+
+def test_fetching_is_no_job_s_time(
+    jobs: Callable[..., Jobs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes on while a model is fetched, 1000 s, and while one that is here is
+    found, 1 s."""
+    clock = SimpleNamespace(now=0.0, took=1000.0)
+
+    def folder(config: TinyModelConfig) -> Path:
+        clock.now += clock.took
+        clock.took = 1.0
+        return TINY
+
+    monkeypatch.setattr(TinyModelConfig, "folder", folder)
+    monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    (job,) = jobs(*SMALL).planned
+    _, seconds = prepared_for_measuring(job.config)
+    assert 1.0 == seconds

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,8 @@ from tersely.planning.kinds import Kind
 from tersely.planning.measured import Facts, Measured
 from tersely.planning.plan import Plan, plan_of
 from tersely.planning.text import plan_text
+from tersely.sweep.result import JobResult
+from tersely.whole_file import write_json
 
 Planner = Callable[..., Plan]
 
@@ -62,6 +65,7 @@ def test_the_study_is_readable(planner: Planner) -> None:
     assert "for 260 steps and 260 summaries" in said
     # 5 summaries, four metrics, five rounds: 100 requests a job.
     assert "geval gpt-5-mini: 100 requests a job, 2,600 in all, at most 32 at a time" in said
+    assert "; if every answer can be read, about " in said
     assert plan.complete
 
 
@@ -91,7 +95,7 @@ def test_a_kind_that_cannot_be_measured_says_why(planner: Planner) -> None:
     assert "1 B length S2: 20 + quality: 20 ? rollout.group_size=8" in said
     assert "by job 1 (unless mlruns/stages has it)" in said
     assert "Kind B (rollout.group_size=8) could not be measured: nobody answers" in said
-    assert "not in it job 1, judging" in said
+    assert "not in it job 1, self-checks, judging" in said
     assert not plan.complete
 
 
@@ -103,6 +107,43 @@ def test_a_kind_that_is_refused_is_no_job_any_more(planner: Planner) -> None:
         squeezed(plan)
     )
     assert not plan.complete
+
+
+def test_a_job_that_has_finished_stays_so(planner: Planner) -> None:
+    """Whether the others of its kind are refused or not. Where they are measured, the length
+    stage is known as theirs."""
+    asked = ("-m", "hydra.sweep.dir=night", "strategy=staged", "reward=rouge,bleu,meteor")
+    job = planner(*asked).jobs.planned[0]
+    job.job.folder.mkdir(parents=True)
+    (job.job.folder / "config.yaml").write_text(job.yaml)
+    write_json(job.job.folder / "choices.json", dict(job.job.choices))
+    JobResult("FINISHED").write(job.job.folder)
+
+    plan = planner(*asked, refused=["A"])
+    assert [0] == [each.number for each in plan.jobs.planned]
+    assert [1, 2] == [each.number for each in plan.jobs.refused]
+    plan = planner(*asked)
+    assert [1, 2] == [each.number for kind in plan.kinds for each in kind.jobs]
+    assert [((0, 1, 2), 1)] == [(each.jobs, each.trained_by) for each in plan.shared]
+    assert plan.complete
+
+
+def test_a_folder_that_cannot_be_written_is_said_once(planner: Planner, tmp_path: Path) -> None:
+    """And makes the exit code 2; what the jobs cost is known."""
+    (tmp_path / "notes.txt").write_text("mine")
+    plan = planner("-m", "tracking.folder=notes.txt", "seed=0,1", "judge=none")
+    (said,) = plan.problems
+    assert "No start of jobs 0-1: tracking.folder=notes.txt cannot be written" in said
+    assert said in squeezed(plan)
+    assert [0, 1] == sorted(plan.costs)
+    assert not plan.complete
+
+
+def test_shared_stages_need_their_folder_without_a_store(planner: Planner, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    asked = ("-m", "tracking=none", "tracking.folder=notes.txt", "strategy=joint,staged")
+    (said,) = planner(*asked, "judge=none").problems
+    assert "No start of job 1: tracking.folder=notes.txt" in said
 
 
 def test_two_jobs_of_one_folder_are_refused(planner: Planner) -> None:

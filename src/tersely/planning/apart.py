@@ -4,9 +4,10 @@ it for that, the plan goes on."""
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,9 +20,6 @@ from tersely.planning.measured import Facts, Measured
 from tersely.tracking.ending import one_line
 
 log = logging.getLogger(__name__)
-
-GRACE_S = 10.0
-"""For a process that is to stop."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,15 @@ def measured_apart(kind: Kind, steps: int) -> Found:
     # Made here: whoever is killed removes nothing.
     with TemporaryDirectory(prefix="tersely-dry-run-") as folder:
         process = context.Process(target=_measure, args=(kind.config, steps, Path(folder), there))
-        process.start()
-        there.close()
         try:
+            with _interrupts_held_back():
+                process.start()
+            there.close()
             said = _all_from(here)
             process.join()
         finally:
             if process.is_alive():
-                process.terminate()
-                process.join(GRACE_S)
+                # A request to stop would be one to finish a step and keep a checkpoint.
                 process.kill()
                 process.join()
     facts = next((each for each in said if isinstance(each, Facts)), None)
@@ -61,6 +59,18 @@ def measured_apart(kind: Kind, steps: int) -> Found:
     if measured is None and problem is None:
         problem = _Problem(_ended(process.exitcode), False)
     return Found(facts, measured, *(problem or ()))
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Until the end of the block; for a process that is started in it, until it ignores them.
+    Ctrl-C reaches that one too, and would show where in its imports it is."""
+    resource_tracker.ensure_running()  # left to be started in the block, it would let them through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Problem(NamedTuple):
@@ -91,6 +101,7 @@ def _ended(code: int | None) -> str:
 def _measure(config: Config, steps: int, folder: Path, connection: Connection) -> None:
     """In the other process: send `Facts`, then `Measured`, or a `_Problem` in place of either."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     say_on_stderr()
     from tersely.policy.allocator import keep_freed_memory
     from tersely.policy.blas import load_fast_blas

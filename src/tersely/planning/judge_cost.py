@@ -21,7 +21,8 @@ BYTES_A_TOKEN = 4
 
 @dataclass(frozen=True)
 class Asking:
-    """What judging the test split of one job takes, where no verdict is known before."""
+    """What judging the test split of one job takes, where no verdict is known before and every
+    answer can be read: one that cannot is asked for again, up to `judge.attempts` times."""
 
     name: str
     """Of the judge."""
@@ -33,7 +34,7 @@ class Asking:
     prompts_usd: float | None
     """None where the price is not known."""
     most_usd: float | None
-    """Prompts and the longest answers; never above the budget."""
+    """Prompts and the longest answers, held to the budget."""
     at_a_time: int
     """Requests."""
 

@@ -28,13 +28,21 @@ class Kind:
         """Of the job that is measured."""
         return self.jobs[0].config
 
+    def has(self, job: Planned) -> bool:
+        """Whether `job` is of this kind, among its jobs or not."""
+        return _parts(job) == _parts(self.jobs[0])
+
 
 def kinds_of(jobs: Sequence[Planned]) -> tuple[Kind, ...]:
     """The kinds that there are among `jobs`, in the order of their first jobs."""
     alike: dict[str, list[Planned]] = {}
     for each in jobs:
-        alike.setdefault(repr([getattr(each.config, part) for part in PARTS]), []).append(each)
+        alike.setdefault(_parts(each), []).append(each)
     return tuple(Kind(_name(place), tuple(of)) for place, of in enumerate(alike.values()))
+
+
+def _parts(job: Planned) -> str:
+    return repr([getattr(job.config, part) for part in PARTS])
 
 
 def _name(place: int) -> str:

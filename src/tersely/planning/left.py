@@ -57,5 +57,7 @@ def _steps(checkpoints: Path) -> dict[str, int]:
     for file in checkpoints.glob(f"step_*/{REST}"):
         if STEP.fullmatch(file.parent.name):
             kept = read_kept(file)
+            if not {"stage", "step"} <= kept.keys():
+                continue  # broken, or removed meanwhile by a run that goes on
             steps[kept["stage"]] = max(kept["step"], steps.get(kept["stage"], 0))
     return steps

@@ -20,7 +20,7 @@ class Facts:
     model: str
     """Fingerprint."""
     seconds: float
-    """That loading took."""
+    """That loading took, once everything was on this machine."""
     posts: tuple[Judged, ...]
     """Some of the test split, with references in place of summaries."""
 

@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from tersely.config import Config
+from tersely.errors import TerselyError
 from tersely.evaluation.judges.config import NoJudge
 from tersely.evaluation.judges.verdicts import Judged
 from tersely.evaluation.scores import score_summaries
@@ -58,14 +59,27 @@ def facts_of(prepared: Prepared, seconds: float) -> Facts:
 
 
 def prepared_for_measuring(config: Config) -> tuple[Prepared, float]:
-    """What the job stands on, without its judge, and the seconds that it took. Raises the errors
-    of `errors.py`."""
+    """What the job stands on, without its judge, and the seconds that it took with all of it on
+    this machine. Raises the errors of `errors.py`."""
     if isinstance(config.rollout, VllmConfig):
         patience = min(PATIENCE_S, config.rollout.patience_s)
         config = replace(config, rollout=replace(config.rollout, patience_s=patience))
     overlap_metrics(config.reward)  # reads WordNet, once in a process: no job's own time
+    _fetch(config)
     began = time.perf_counter()
     return prepare(replace(config, judge=NoJudge())), time.perf_counter() - began
+
+
+def _fetch(config: Config) -> None:
+    """Have data and model on this machine: one job fetches them, and all others find them there.
+    What is wrong with them, and what there is to log, comes with preparing."""
+    logging.disable()
+    try:
+        with suppress(TerselyError):
+            config.data.build()
+            config.model.folder()
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def measure(prepared: Prepared, steps: int, folder: Path) -> Measured:

@@ -9,11 +9,11 @@ from tersely.planning.apart import Found, measured_apart
 from tersely.planning.costs import Cost, cost_of
 from tersely.planning.estimate import Rates, rates_of
 from tersely.planning.jobs import Jobs, Planned
-from tersely.planning.judge_cost import Asking, asking_of, problem_with
-from tersely.planning.kinds import Kind, described, kinds_of
+from tersely.planning.judge_cost import Asking, asking_of
+from tersely.planning.kinds import Kind, kinds_of
 from tersely.planning.left import Done, done_of
+from tersely.planning.problems import no_start, unmeasured
 from tersely.planning.stages import SharedStage, StageLeft, stages_left, stages_of
-from tersely.planning.words import jobs_named
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,7 @@ def plan_of(jobs: Jobs, steps: int) -> Plan:
     """Look at what is there of `jobs`, and measure `steps` steps of each kind that is left."""
     reasons, done = _looked_at(jobs.planned)
     jobs = jobs.without(reasons)
-    kinds = [
-        kind
-        for kind in kinds_of(jobs.planned)
-        if not all(done[each.number].finished for each in kind.jobs)
-    ]
+    kinds = kinds_of([each for each in jobs.planned if not done[each.number].finished])
     found = {kind.name: measured_apart(kind, steps) for kind in kinds}
     jobs = jobs.without(
         {
@@ -66,8 +62,9 @@ def plan_of(jobs: Jobs, steps: int) -> Plan:
         }
     )
     left = tuple(kind for kind in kinds if not found[kind.name].refused)
-    facts = {each.number: None for each in jobs.planned} | {
-        each.number: found[kind.name].facts for kind in left for each in kind.jobs
+    facts = {
+        each.number: next((found[kind.name].facts for kind in left if kind.has(each)), None)
+        for each in jobs.planned
     }
     stages, shared = stages_left(jobs.planned, facts, done)
     rates = {kind.name: rates for kind in left if (rates := _rates(kind, found[kind.name]))}
@@ -82,8 +79,9 @@ def plan_of(jobs: Jobs, steps: int) -> Plan:
         )
         for kind in left
         if kind.name in rates
-        for each, asking in _with_asking(kind, found[kind.name], done)
+        for each, asking in _with_asking(kind, found[kind.name])
     }
+    waiting = [each for each in jobs.planned if not done[each.number].finished]
     return Plan(
         jobs=jobs,
         done=done,
@@ -93,7 +91,7 @@ def plan_of(jobs: Jobs, steps: int) -> Plan:
         stages=stages,
         shared=shared,
         costs=costs,
-        problems=(*_unmeasured(left, found, jobs.planned), *_judges(jobs.planned, done)),
+        problems=(*unmeasured(left, found, jobs.planned), *no_start(waiting)),
     )
 
 
@@ -124,44 +122,12 @@ def _rates(kind: Kind, found: Found) -> Rates | None:
     return rates_of(found.measured, kind.config.rollout.sync_every, found.facts.seconds)
 
 
-def _with_asking(
-    kind: Kind, found: Found, done: Mapping[int, Done]
-) -> Iterator[tuple[Planned, Asking | None]]:
-    """The jobs of `kind` that have something left to do, with what their judges ask."""
+def _with_asking(kind: Kind, found: Found) -> Iterator[tuple[Planned, Asking | None]]:
+    """The jobs of `kind`, with what their judges ask."""
     assert found.facts is not None
     known: dict[str, Asking | None] = {}
     for each in kind.jobs:
         judge = each.config.judge
-        if done[each.number].finished:
-            continue
         if repr(judge) not in known:
             known[repr(judge)] = asking_of(judge, found.facts.posts, found.facts.test)
         yield each, known[repr(judge)]
-
-
-def _unmeasured(
-    kinds: Sequence[Kind], found: Mapping[str, Found], jobs: Sequence[Planned]
-) -> list[str]:
-    """What came between, each said once."""
-    names: dict[str, list[str]] = {}
-    for kind in kinds:
-        if problem := found[kind.name].problem:
-            what = described(kind, jobs)
-            names.setdefault(problem, []).append(f"{kind.name} ({what})" if what else kind.name)
-    return [
-        f"Kind {' and kind '.join(of)} could not be measured: {problem}"
-        for problem, of in names.items()
-    ]
-
-
-def _judges(jobs: Sequence[Planned], done: Mapping[int, Done]) -> list[str]:
-    """What is wrong with judges, each said once."""
-    judges: dict[str, list[Planned]] = {}
-    for each in jobs:
-        if not done[each.number].finished:
-            judges.setdefault(repr(each.config.judge), []).append(each)
-    problems: dict[str, list[int]] = {}
-    for judged in judges.values():
-        if problem := problem_with(judged[0].config.judge):
-            problems.setdefault(problem, []).extend(each.number for each in judged)
-    return [f"No start of {jobs_named(of)}: {problem}" for problem, of in problems.items()]

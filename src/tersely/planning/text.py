@@ -147,7 +147,7 @@ def _estimate(plan: Plan) -> str:
 
 def _kind_head(kind: Kind, plan: Plan) -> str:
     what = described(kind, plan.jobs.planned)
-    jobs = jobs_named(each.number for each in kind.jobs if not plan.done[each.number].finished)
+    jobs = jobs_named(each.number for each in kind.jobs)
     return _filled(f"kind {kind.name}, {jobs}{': ' if what else ''}{what}", "    ")
 
 

@@ -57,7 +57,10 @@ def total_lines(plan: Plan) -> Iterator[tuple[str, str]]:
         f"{durations(_sum(cost.seconds for cost in costs))} for {steps:,} steps and "
         f"{summaries:,} summaries; lengths change while training, and time with them",
     )
-    yield "not in it", ", ".join([*_missing(plan), "judging, writing to disk and to the run store"])
+    yield (
+        "not in it",
+        ", ".join([*_missing(plan), "self-checks, judging, writing to disk and to the run store"]),
+    )
     if plan.jobs.launcher not in (None, "basic"):
         yield (
             "launcher",
@@ -108,9 +111,10 @@ def _judges(costs: list[Cost]) -> Iterator[tuple[str, str]]:
         yield (
             "judge",
             f"{asking.name}: {asking.calls:,} requests a job, {asking.calls * jobs:,} in all, at "
-            f"most {asking.at_a_time} at a time; about {about(asking.prompt_tokens * jobs)} tokens "
-            f"of prompts, and at most {count(asking.answer_tokens * jobs)} of answers"
-            f"{_dollars(asking, jobs)}; verdicts that are kept already cost nothing",
+            f"most {asking.at_a_time} at a time; if every answer can be read, about "
+            f"{about(asking.prompt_tokens * jobs)} tokens of prompts and at most "
+            f"{count(asking.answer_tokens * jobs)} of answers{_dollars(asking, jobs)}; "
+            "verdicts that are kept already cost nothing",
         )
 
 
