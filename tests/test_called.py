@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tersely.called import called, called_here
+from tersely.called import DOOR_VARIABLE, called, called_here, remember_the_door
 from tersely.config import TRAIN
 from tersely.going_on import command
 
@@ -44,3 +44,13 @@ def test_the_command_to_go_on_is_found_by_a_shell(
     assert f"{installed} {going_on}" == command(tmp_path / "run", "run", "train")
     monkeypatch.setenv("PATH", f"{installed.parent}:/usr/bin:/bin")
     assert f"tersely {going_on}" == command(tmp_path / "run", "run", "train")
+
+
+def test_a_process_that_another_one_started_names_the_door_of_that_one(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of a sweep under submitit runs in submitit's own script."""
+    monkeypatch.setenv(DOOR_VARIABLE, "")  # so that it is put back
+    remember_the_door()
+    monkeypatch.setattr(sys, "argv", ["submitit/core/_submit.py", "multirun/night/.submitit"])
+    assert "tersely evaluate" == called("evaluate")

@@ -3,11 +3,19 @@
 What a person is told to type is what works behind the door that they came in by.
 """
 
+import os
 import shutil
 import sys
 from pathlib import Path
 
 CONSOLE_SCRIPT = "tersely"
+DOOR_VARIABLE = "TERSELY_DOOR"
+"""Carries the door to the processes that run jobs: those of submitit have a script of its own."""
+
+
+def remember_the_door() -> None:
+    """For the processes that this one starts."""
+    os.environ[DOOR_VARIABLE] = sys.argv[0]
 
 
 def called(name: str) -> str:
@@ -24,4 +32,4 @@ def called_here(name: str) -> list[str]:
 
 
 def _by_console_script() -> bool:
-    return Path(sys.argv[0]).name == CONSOLE_SCRIPT
+    return Path(os.environ.get(DOOR_VARIABLE) or sys.argv[0]).name == CONSOLE_SCRIPT

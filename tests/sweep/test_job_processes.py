@@ -1,25 +1,33 @@
 """Jobs beside each other under `hydra/launcher=joblib`, with real processes that train nothing."""
 
+import logging
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tersely.errors import RunStopped
+from tersely.sweep.job_processes import SWEEP_ENDS, JobProcess, SweepProcess
 from tersely.sweep.result import read_results
+from tersely.training.stopping import between_steps
 
 APP = """
 import time
 
 import hydra
 
+from tersely.called import called
 from tersely.config import CONF, register, resolved_yaml
 from tersely.earlier_attempt import take_folder
 from tersely.job import recorded, say_that_it_is_done
 from tersely.launch import current_job, guarded, mendable
+from tersely.training.stopping import between_steps
 
 WAITING = (4, 5)
 register()
@@ -34,20 +42,27 @@ def main(tree):
             return say_that_it_is_done(earlier.result, job, outcome)
         if job.seed == 3:
             raise ValueError("no luck")
-        (job.folder / "began").touch()
+        (job.folder / "began").write_text(called("report"))
         if job.seed in WAITING:
             together = [job.folder.parent / f"seed_{seed}" / "began" for seed in WAITING]
             while not all(file.exists() for file in together):
                 time.sleep(0.05)
         while 5 < job.seed < 10:
             time.sleep(0.05)
+        if job.seed >= 20:
+            with between_steps() as stop:
+                while not stop.requested:
+                    time.sleep(0.05)
+                time.sleep(1)  # the rest of the step
+                (job.folder / "checkpoint").touch()
+                stop.raise_stopped(None)
 
 
 if __name__ == "__main__":
     guarded(hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(main))
 """
 """The job of seed 3 fails, those of 4 and 5 wait for each other, 6 to 9 run until they are stopped,
-and all others end at once."""
+from 20 on they finish a step then and write a checkpoint, and all others end at once."""
 NAMED = ("-m", "tracking=none", "hydra.sweep.dir=night", "hydra.sweep.subdir=seed_${seed}")
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
@@ -58,9 +73,9 @@ def app(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def started(app: Path, *arguments: str) -> "subprocess.Popen[str]":
+def started(app: Path, *arguments: str, script: str = "app.py") -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "app.py", *NAMED, *arguments],
+        [sys.executable, script, *NAMED, *arguments],
         cwd=app,
         env={name: value for name, value in os.environ.items() if "TERSELY" not in name},
         stdout=subprocess.PIPE,
@@ -79,8 +94,12 @@ def done(app: Path, *arguments: str, code: int = 0) -> str:
 
 def wait_for(process: "subprocess.Popen[str]", app: Path, *seeds: int) -> None:
     files = [app / "night" / f"seed_{seed}" / "began" for seed in seeds]
+    deadline = time.monotonic() + 120
     while not all(file.exists() for file in files):
         assert process.poll() is None, process.communicate()[0]
+        if time.monotonic() > deadline:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"no job has begun of seeds {seeds}: {process.communicate()[0]}")
         time.sleep(0.05)
 
 
@@ -120,9 +139,39 @@ def test_a_signal_ends_the_jobs_and_begins_no_other(
     assert 128 + number == process.returncode, said
     assert "Traceback" not in said
     assert ["KILLED", "KILLED"] == statuses(app)
-    assert "2 jobs, 2 failed." in said
+    assert "2 jobs, 2 failed. Not begun: 2." in said
+    assert "## Not begun\n\n- tracking=none seed=8\n- tracking=none seed=9\n" in said
     assert f"was interrupted by {number.name}" in said
     assert f"  python app.py {' '.join(NAMED[:2])}" in said
+
+
+def test_a_signal_to_all_processes_is_one_request(app: Path) -> None:
+    """As `timeout` sends it: to the command, and at once to its group. The jobs hear it twice too,
+    from outside and passed on, and finish their step all the same."""
+    process = started(app, *PARALLEL, "seed=20,21,22")
+    wait_for(process, app, 20, 21)
+    os.kill(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert 143 == process.returncode, said
+    assert ["KILLED", "KILLED"] == statuses(app)
+    assert all((app / "night" / f"seed_{seed}" / "checkpoint").exists() for seed in (20, 21))
+    assert "2 jobs, 2 failed. Not begun: 1." in said
+
+
+def test_sigterm_to_the_process_of_a_job_ends_that_job_alone(app: Path) -> None:
+    """It goes on with those that have not begun."""
+    process = started(app, *PARALLEL, "seed=6,7,0,1")
+    wait_for(process, app, 6, 7)
+    first, second = job_processes(process)
+    os.kill(first, signal.SIGTERM)
+    wait_for(process, app, 0, 1)
+    os.kill(second, signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert 1 == process.returncode, said
+    assert "4 jobs, 2 failed." in said
+    assert "Not begun" not in said
+    assert ["FINISHED", "FINISHED", "KILLED", "KILLED"] == statuses(app)
 
 
 def test_a_second_signal_ends_them_at_once(app: Path) -> None:
@@ -134,12 +183,14 @@ def test_a_second_signal_ends_them_at_once(app: Path) -> None:
     for pid in deaf:
         os.kill(pid, signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert 130 == process.returncode, said
-    assert "once more stops at once" in said
+    assert process.stdout is not None
+    with process.stdout as stdout:
+        assert any("once more stops at once" in line for line in stdout)
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        said = stdout.read()
+    assert 130 == process.wait(timeout=60), said
     assert "was interrupted by SIGINT" in said
     assert "before anything had begun" not in said
     assert [] == job_processes(process)
@@ -153,7 +204,7 @@ def test_a_killed_process_ends_the_sweep_with_what_is_there(app: Path) -> None:
     said, _ = process.communicate(timeout=60)
     assert 1 == process.returncode, said
     assert "Traceback" not in said
-    assert "3 jobs, 2 failed." in said
+    assert "3 jobs, 2 failed. Not begun: 1." in said
     assert "has lost a process that ran one of its jobs" in said
     assert "hydra.launcher.n_jobs" in said
     assert [] == job_processes(process)
@@ -168,3 +219,98 @@ def test_one_job_at_a_time_is_stopped_as_without_a_launcher(app: Path) -> None:
     assert 143 == process.returncode, said
     assert ["KILLED"] == statuses(app)
     assert "was interrupted by SIGTERM" in said
+
+
+def test_a_batch_size_that_was_typed_stays(app: Path) -> None:
+    assert "batch_size=2," in done(app, *PARALLEL, "hydra.launcher.batch_size=2", "seed=0,1")
+
+
+def test_jobs_name_the_door_that_their_sweep_came_in_by(app: Path) -> None:
+    """Under submitit too, whose processes have a script of its own."""
+    (app / "tersely").write_text(APP)
+    process = started(app, "hydra/launcher=submitit_local", "seed=0", script="tersely")
+    said, _ = process.communicate(timeout=120)
+    assert 0 == process.returncode, said
+    assert "tersely report" == (app / "night" / "seed_0" / "began").read_text()
+
+
+@pytest.fixture
+def job_process() -> Iterator[JobProcess]:
+    """This process as one that runs jobs."""
+    numbers = (signal.SIGINT, signal.SIGTERM, SWEEP_ENDS)
+    before = [signal.getsignal(number) for number in numbers]
+    formats = [(handler, handler.formatter) for handler in logging.getLogger().handlers]
+    process = JobProcess()
+    process.job_begins(0)
+    yield process
+    signal.set_wakeup_fd(-1)
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+    for each, formatter in formats:
+        each.setFormatter(formatter)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, SWEEP_ENDS])
+def test_a_signal_before_the_job_works_stops_it(
+    job_process: JobProcess, number: signal.Signals
+) -> None:
+    """It is not lost between the beginning of the job and its work."""
+    signal.raise_signal(number)
+    with pytest.raises(RunStopped), job_process.working():
+        pytest.fail("it works")
+
+
+def test_sigterm_between_two_jobs_is_for_none(job_process: JobProcess) -> None:
+    """Nor does it keep the next one from stopping when the sweep asks for its end."""
+    signal.raise_signal(signal.SIGTERM)
+    job_process.job_begins(1)
+    with pytest.raises(RunStopped), job_process.working():
+        signal.raise_signal(SWEEP_ENDS)
+        pytest.fail("it works on")
+    assert job_process.is_to_end
+
+
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGTERM, SWEEP_ENDS), (SWEEP_ENDS, signal.SIGTERM)], ids=["term", "ends"]
+)
+def test_sigterm_and_the_end_of_the_sweep_are_one_request(
+    job_process: JobProcess, numbers: tuple[signal.Signals, ...]
+) -> None:
+    """In whichever order they come; SIGTERM alone, twice, stops at once."""
+    try:
+        with job_process.working(), between_steps() as stop:
+            for number in numbers:
+                signal.raise_signal(number)
+            assert stop.requested
+    except RunStopped:  # which would end pytest
+        pytest.fail("it stops at once")
+    job_process.is_to_end = False
+    with pytest.raises(RunStopped), job_process.working(), between_steps():
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        pytest.fail("it works on")
+
+
+def test_a_signal_that_is_repeated_at_once_is_no_second_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that comes later does what a signal did before the sweep."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    job = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    sweep = SweepProcess()
+    try:
+        sweep.lead()
+        job.start()
+        for seconds, expected in ((600.0, []), (600.0, []), (0.0, [signal.SIGTERM])):
+            monkeypatch.setattr("tersely.sweep.job_processes.ONE_REQUEST_S", seconds)
+            signal.raise_signal(signal.SIGTERM)
+            assert expected == heard
+        assert signal.SIGTERM == sweep.asked
+    finally:
+        job.kill()
+        job.join()
+        job.close()
+        sweep.jobs_have_ended()
+        signal.signal(signal.SIGTERM, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {SWEEP_ENDS})

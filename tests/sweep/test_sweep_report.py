@@ -118,6 +118,14 @@ def test_the_report_lists_failed_jobs_with_their_reason() -> None:
     assert "MLflow" not in text
 
 
+def test_the_report_lists_the_jobs_that_have_not_begun() -> None:
+    """By the same, and they are not among those that finished."""
+    jobs = [job("rouge", "joint"), job("bleu", "joint")]
+    text = report_text("night", jobs, None, [("reward=bleu", "seed=1"), ()])
+    assert "2 jobs finished. Not begun: 2." in text
+    assert "## Not begun\n\n- reward=bleu seed=1\n- default\n" in text
+
+
 def test_a_sweep_that_left_nothing_says_so() -> None:
     """No table without rows."""
     assert "# Sweep night\n\nNo job left a result.\n" == report_text("night", [], None)

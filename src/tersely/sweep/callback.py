@@ -1,8 +1,8 @@
 """What Hydra calls around a sweep and its jobs.
 
-Named in the configuration as `hydra.callbacks.sweep._target_`. Beside `config.py` and the entry
-scripts the only module that knows Hydra. An exception in a Hydra callback turns into a warning
-and exit code 0; SystemExit does not, so every way out here is one.
+Named in the configuration as `hydra.callbacks.sweep._target_`. Beside `config.py`, `asked.py` and
+the entry scripts the only module here that knows Hydra. An exception in a Hydra callback turns
+into a warning and exit code 0; SystemExit does not, so every way out here is one.
 """
 
 import logging
@@ -19,9 +19,11 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from tersely.called import remember_the_door
 from tersely.errors import TerselyError
 from tersely.file_lock import if_free
 from tersely.going_on import Sweep, sweep_begins
+from tersely.sweep.asked import Overrides, jobs_asked, not_begun
 from tersely.sweep.evaluations import evaluations_text
 from tersely.sweep.job_processes import JOB_PROCESS, SWEEP_PROCESS
 from tersely.sweep.names import SWEEP_VARIABLE
@@ -35,7 +37,7 @@ from tersely.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
-ReportText = Callable[[str, Sequence[JobResult], Links | None], str]
+ReportText = Callable[[str, Sequence[JobResult], Links | None, Sequence[Overrides]], str]
 
 JOBLIB, SUBMITIT = "hydra_joblib_launcher", "hydra_submitit_launcher"
 """Plugins of Hydra that start jobs in other processes."""
@@ -46,12 +48,16 @@ NO_RESULT = "ended without a result; its folder has the log"
 class SweepCallback(Callback):
     """Makes the store before the first job, and the report after the last one.
 
-    Exit code 1 when a job failed, 2 when no job could start.
+    Exit code 1 when a job failed or never began, 2 when no job could start.
     """
+
+    asked: Sequence[Overrides] = ()
+    """The jobs of the sweep, where they are known beforehand."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         folder = sweep_folder(config)
         os.environ[SWEEP_VARIABLE] = folder.name
+        remember_the_door()
         try:
             tracking_of(config).prepare()
             end_stale_jobs(folder)
@@ -61,12 +67,14 @@ class SweepCallback(Callback):
 
             print(paragraph(error), file=sys.stderr)
             raise SystemExit(2) from error
-        report = partial(finish_early, config, self.report_text)
+        self.asked = jobs_asked(config)
+        report = partial(finish_early, config, self.asked, self.report_text)
         sweep_begins(Sweep(folder, report, handed_over=launched_by(config, SUBMITIT)))
         if launched_by(config, JOBLIB):
-            # Left to itself it hands out several jobs at once after short ones, as those are that
-            # have FINISHED before, and the long ones wait for each other.
-            config.hydra.launcher.batch_size = "1"
+            if config.hydra.launcher.batch_size == "auto":
+                # So it hands out several jobs at once after short ones, as those are that have
+                # FINISHED before, and the long ones wait for each other.
+                config.hydra.launcher.batch_size = "1"
             SWEEP_PROCESS.lead()
 
     def on_job_start(
@@ -98,11 +106,11 @@ class SweepCallback(Callback):
         if SWEEP_PROCESS.asked is not None:
             raise SystemExit(128 + SWEEP_PROCESS.asked)
         try:
-            results = finish(config, self.report_text)
+            results, missing = finish(config, self.asked, self.report_text)
         except Exception as error:  # Hydra would make a warning and exit code 0 of it
             log.exception("the sweep's report could not be made")
             raise SystemExit(1) from error
-        if not all(result.finished for result in results):
+        if missing or not all(result.finished for result in results):
             raise SystemExit(1)
 
     report_text = staticmethod(report_text)
@@ -114,22 +122,25 @@ class EvaluationSweepCallback(SweepCallback):
     report_text = staticmethod(evaluations_text)
 
 
-def finish(config: DictConfig, report_text: ReportText = report_text) -> list[JobResult]:
-    """Write and print the report; the results it is made of."""
+def finish(
+    config: DictConfig, asked: Sequence[Overrides], report_text: ReportText
+) -> tuple[list[JobResult], list[Overrides]]:
+    """Write and print the report; the results it is made of, and the jobs that never began."""
     folder = sweep_folder(config)
     results = read_results(folder)
-    text = report_text(folder.name, results, links(tracking_of(config), results))
+    missing = not_begun(asked, folder, results)
+    text = report_text(folder.name, results, links(tracking_of(config), results), missing)
     write_whole(folder / "report.md", text)
     print(f"\n{text}\nThis report: {folder / 'report.md'}")
-    return results
+    return results, missing
 
 
-def finish_early(config: DictConfig, report_text: ReportText = report_text) -> list[JobResult]:
+def finish_early(config: DictConfig, asked: Sequence[Overrides], report_text: ReportText) -> None:
     """The same of a sweep that ended before its jobs; those that were killed with it are marked."""
     if SWEEP_PROCESS.leads:
         end_stale_jobs(sweep_folder(config))
         tracking_of(config).end_stale(sweep_folder(config).name)
-    return finish(config, report_text)
+    finish(config, asked, report_text)
 
 
 def launched_by(config: DictConfig, plugin: str) -> bool:

@@ -17,10 +17,16 @@ COLUMNS = {
 }
 
 
-def evaluations_text(name: str, results: Sequence[JobResult], links: Links | None) -> str:
-    """Markdown: the table, what failed and why, and how to compare the runs in MLflow."""
+def evaluations_text(
+    name: str,
+    results: Sequence[JobResult],
+    links: Links | None,
+    not_begun: Sequence[Sequence[str]] = (),
+) -> str:
+    """Markdown: the table, what failed and why, the overrides of the evaluations that have not
+    begun, and how to compare the runs in MLflow."""
     note = "Scores are means over summaries, lengths in tokens; composite: 0 to 4."
-    return page(name, results, evaluation_table(results), note, links)
+    return page(name, results, evaluation_table(results), note, links, not_begun)
 
 
 def evaluation_table(results: Sequence[JobResult]) -> list[dict[str, str]]:
