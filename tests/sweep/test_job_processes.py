@@ -1,23 +1,20 @@
 """Jobs beside each other under `hydra/launcher=joblib`, with real processes that train nothing."""
 
-import logging
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tersely.errors import RunStopped
-from tersely.sweep.job_processes import SWEEP_ENDS, JobProcess, SweepProcess
 from tersely.sweep.result import read_results
-from tersely.training.stopping import between_steps
 
 APP = """
+import os
 import time
 
 import hydra
@@ -42,6 +39,7 @@ def main(tree):
             return say_that_it_is_done(earlier.result, job, outcome)
         if job.seed == 3:
             raise ValueError("no luck")
+        (job.folder / "process").write_text(str(os.getpid()))
         (job.folder / "began").write_text(called("report"))
         if job.seed in WAITING:
             together = [job.folder.parent / f"seed_{seed}" / "began" for seed in WAITING]
@@ -67,14 +65,21 @@ NAMED = ("-m", "tracking=none", "hydra.sweep.dir=night", "hydra.sweep.subdir=see
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 
+STARTED: list["subprocess.Popen[str]"] = []
+
+
 @pytest.fixture
-def app(tmp_path: Path) -> Path:
+def app(tmp_path: Path) -> Iterator[Path]:
+    """The folder of the app; what a failed test has left running there is ended."""
     (tmp_path / "app.py").write_text(APP)
-    return tmp_path
+    yield tmp_path
+    while STARTED:
+        with STARTED.pop() as process, suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def started(app: Path, *arguments: str, script: str = "app.py") -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, script, *NAMED, *arguments],
         cwd=app,
         env={name: value for name, value in os.environ.items() if "TERSELY" not in name},
@@ -83,6 +88,8 @@ def started(app: Path, *arguments: str, script: str = "app.py") -> "subprocess.P
         text=True,
         start_new_session=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def done(app: Path, *arguments: str, code: int = 0) -> str:
@@ -107,11 +114,15 @@ def statuses(app: Path) -> list[str]:
     return [result.status for result in read_results(app / "night")]
 
 
-def job_processes(process: "subprocess.Popen[str]") -> list[int]:
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True)
-    lines = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
-    ours = [line for line in lines if line[1] == str(process.pid)]
-    return [int(line[0]) for line in ours if "popen_loky" in line[2]]
+def job_process_of(app: Path, seed: int) -> int:
+    """The process that runs, or ran, the job of a seed."""
+    return int((app / "night" / f"seed_{seed}" / "process").read_text())
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that nobody has waited for has ended."""
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return listed.stdout.strip()[:1] not in ("", "Z")
 
 
 def test_jobs_run_beside_each_other_and_a_failing_one_leaves_them_alone(app: Path) -> None:
@@ -163,10 +174,9 @@ def test_sigterm_to_the_process_of_a_job_ends_that_job_alone(app: Path) -> None:
     """It goes on with those that have not begun."""
     process = started(app, *PARALLEL, "seed=6,7,0,1")
     wait_for(process, app, 6, 7)
-    first, second = job_processes(process)
-    os.kill(first, signal.SIGTERM)
+    os.kill(job_process_of(app, 6), signal.SIGTERM)
     wait_for(process, app, 0, 1)
-    os.kill(second, signal.SIGTERM)
+    os.kill(job_process_of(app, 7), signal.SIGTERM)
     said, _ = process.communicate(timeout=60)
     assert 1 == process.returncode, said
     assert "4 jobs, 2 failed." in said
@@ -178,8 +188,9 @@ def test_a_second_signal_ends_them_at_once(app: Path) -> None:
     """Jobs that do not stop are killed, and marked so."""
     process = started(app, *PARALLEL, "seed=6,7,8,9")
     wait_for(process, app, 6, 7)
-    deaf = job_processes(process)
+    deaf = {job_process_of(app, seed) for seed in (6, 7)}
     assert 2 == len(deaf)
+    assert process.pid not in deaf
     for pid in deaf:
         os.kill(pid, signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
@@ -193,21 +204,23 @@ def test_a_second_signal_ends_them_at_once(app: Path) -> None:
     assert 130 == process.wait(timeout=60), said
     assert "was interrupted by SIGINT" in said
     assert "before anything had begun" not in said
-    assert [] == job_processes(process)
+    assert not any(map(is_there, deaf))
 
 
 def test_a_killed_process_ends_the_sweep_with_what_is_there(app: Path) -> None:
     """As where memory is short: exit code 1, a report, and the command that goes on."""
     process = started(app, *PARALLEL, "seed=0,6,7,8")
     wait_for(process, app, 6, 7)
-    os.kill(job_processes(process)[0], signal.SIGKILL)
+    jobs = {job_process_of(app, seed) for seed in (6, 7)}
+    assert all(map(is_there, jobs))
+    os.kill(min(jobs), signal.SIGKILL)
     said, _ = process.communicate(timeout=60)
     assert 1 == process.returncode, said
     assert "Traceback" not in said
     assert "3 jobs, 2 failed. Not begun: 1." in said
     assert "has lost a process that ran one of its jobs" in said
     assert "hydra.launcher.n_jobs" in said
-    assert [] == job_processes(process)
+    assert not any(map(is_there, jobs))
 
 
 def test_one_job_at_a_time_is_stopped_as_without_a_launcher(app: Path) -> None:
@@ -232,85 +245,3 @@ def test_jobs_name_the_door_that_their_sweep_came_in_by(app: Path) -> None:
     said, _ = process.communicate(timeout=120)
     assert 0 == process.returncode, said
     assert "tersely report" == (app / "night" / "seed_0" / "began").read_text()
-
-
-@pytest.fixture
-def job_process() -> Iterator[JobProcess]:
-    """This process as one that runs jobs."""
-    numbers = (signal.SIGINT, signal.SIGTERM, SWEEP_ENDS)
-    before = [signal.getsignal(number) for number in numbers]
-    formats = [(handler, handler.formatter) for handler in logging.getLogger().handlers]
-    process = JobProcess()
-    process.job_begins(0)
-    yield process
-    signal.set_wakeup_fd(-1)
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-    for each, formatter in formats:
-        each.setFormatter(formatter)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, SWEEP_ENDS])
-def test_a_signal_before_the_job_works_stops_it(
-    job_process: JobProcess, number: signal.Signals
-) -> None:
-    """It is not lost between the beginning of the job and its work."""
-    signal.raise_signal(number)
-    with pytest.raises(RunStopped), job_process.working():
-        pytest.fail("it works")
-
-
-def test_sigterm_between_two_jobs_is_for_none(job_process: JobProcess) -> None:
-    """Nor does it keep the next one from stopping when the sweep asks for its end."""
-    signal.raise_signal(signal.SIGTERM)
-    job_process.job_begins(1)
-    with pytest.raises(RunStopped), job_process.working():
-        signal.raise_signal(SWEEP_ENDS)
-        pytest.fail("it works on")
-    assert job_process.is_to_end
-
-
-@pytest.mark.parametrize(
-    "numbers", [(signal.SIGTERM, SWEEP_ENDS), (SWEEP_ENDS, signal.SIGTERM)], ids=["term", "ends"]
-)
-def test_sigterm_and_the_end_of_the_sweep_are_one_request(
-    job_process: JobProcess, numbers: tuple[signal.Signals, ...]
-) -> None:
-    """In whichever order they come; SIGTERM alone, twice, stops at once."""
-    try:
-        with job_process.working(), between_steps() as stop:
-            for number in numbers:
-                signal.raise_signal(number)
-            assert stop.requested
-    except RunStopped:  # which would end pytest
-        pytest.fail("it stops at once")
-    job_process.is_to_end = False
-    with pytest.raises(RunStopped), job_process.working(), between_steps():
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
-        pytest.fail("it works on")
-
-
-def test_a_signal_that_is_repeated_at_once_is_no_second_request(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """One that comes later does what a signal did before the sweep."""
-    heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
-    job = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
-    sweep = SweepProcess()
-    try:
-        sweep.lead()
-        job.start()
-        for seconds, expected in ((600.0, []), (600.0, []), (0.0, [signal.SIGTERM])):
-            monkeypatch.setattr("tersely.sweep.job_processes.ONE_REQUEST_S", seconds)
-            signal.raise_signal(signal.SIGTERM)
-            assert expected == heard
-        assert signal.SIGTERM == sweep.asked
-    finally:
-        job.kill()
-        job.join()
-        job.close()
-        sweep.jobs_have_ended()
-        signal.signal(signal.SIGTERM, before)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {SWEEP_ENDS})
