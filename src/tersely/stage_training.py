@@ -16,6 +16,7 @@ from tersely.prepared import Prepared
 from tersely.progress import Progress
 from tersely.records import Group
 from tersely.rewards.mixture import Mixture
+from tersely.rollout.sampler import Sampler
 from tersely.seeds import derive
 from tersely.tracking.tracker import Tracker
 from tersely.training.checkpoint import save_checkpoint
@@ -23,12 +24,12 @@ from tersely.training.checkpoints import Checkpoints
 from tersely.training.checks.all import Checks
 from tersely.training.checks.findings import Findings
 from tersely.training.checks.seen import Setting
-from tersely.training.lifeline import StageLifeline
+from tersely.training.lifeline import Lifeline, StageLifeline
 from tersely.training.precision import precision_of
 from tersely.training.progress import StageProgress
 from tersely.training.stage_store import shared_stage, stage_key
 from tersely.training.stages import Stage
-from tersely.training.trainer import train
+from tersely.training.trainer import Reporter, train
 from tersely.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -59,17 +60,11 @@ class StageTraining:
         progress = StageProgress(self.stage.name, self.steps, self.tracker, self.first_step)
         validation = Validation(config.trainer, self._look, self._keep_best)
         with closing(config.rollout.build(policy, seed, self.folder)) as sampler, progress:
-            train(
-                policy,
-                self.prepared.train_prompts,
+            train_as_configured(
+                self.prepared,
                 self.mixture,
                 sampler,
-                trainer=config.trainer,
-                rollout=config.rollout,
-                advantage=config.advantage,
-                loss=config.loss,
-                correction=config.correction,
-                seed=seed,
+                seed,
                 reporter=progress,
                 skipped=self.folder / "skipped" / self.stage.name,
                 lifeline=StageLifeline(
@@ -172,3 +167,34 @@ def _deciding(choice: Any) -> list[object]:
     counts because two losses may well have the same fields."""
     values = {name: value for name, value in asdict(choice).items() if name not in NOT_DECIDING}
     return [type(choice).__name__, values]
+
+
+def train_as_configured(
+    prepared: Prepared,
+    mixture: Mixture,
+    sampler: Sampler,
+    seed: int,
+    *,
+    reporter: Reporter,
+    skipped: Path,
+    lifeline: Lifeline,
+    checks: Checks,
+) -> None:
+    """`train` with the policy, the prompts and the parts of the configuration that it takes."""
+    config = prepared.config
+    train(
+        prepared.policy,
+        prepared.train_prompts,
+        mixture,
+        sampler,
+        trainer=config.trainer,
+        rollout=config.rollout,
+        advantage=config.advantage,
+        loss=config.loss,
+        correction=config.correction,
+        seed=seed,
+        reporter=reporter,
+        skipped=skipped,
+        lifeline=lifeline,
+        checks=checks,
+    )

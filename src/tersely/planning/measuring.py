@@ -29,11 +29,11 @@ from tersely.rewards.overlap import overlap_metrics
 from tersely.rollout.prefetch import Sampled
 from tersely.rollout.vllm.config import VllmConfig
 from tersely.seeds import derive
+from tersely.stage_training import train_as_configured
 from tersely.training.checks.all import Checks
 from tersely.training.checks.seen import Seen
 from tersely.training.lifeline import Counts, Lifeline
 from tersely.training.precision import Weights
-from tersely.training.trainer import train
 
 log = logging.getLogger(__name__)
 
@@ -96,17 +96,11 @@ def measure(prepared: Prepared, steps: int, folder: Path) -> Measured:
     few = _Few(steps + config.rollout.sync_every)
     counted = _Counted(config)
     with closing(config.rollout.build(policy, seed, folder)) as sampler:
-        train(
-            policy,
-            prepared.train_prompts,
+        train_as_configured(
+            prepared,
             mixture,
             sampler,
-            trainer=config.trainer,
-            rollout=config.rollout,
-            advantage=config.advantage,
-            loss=config.loss,
-            correction=config.correction,
-            seed=seed,
+            seed,
             reporter=few,
             skipped=folder / "skipped",
             lifeline=few,
