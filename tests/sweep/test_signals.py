@@ -53,9 +53,10 @@ def test_sigterm_between_two_jobs_is_for_none(job_process: JobProcess) -> None:
     "numbers", [(signal.SIGTERM, SWEEP_ENDS), (SWEEP_ENDS, signal.SIGTERM)], ids=["term", "ends"]
 )
 def test_sigterm_and_the_end_of_the_sweep_are_one_request(
-    job_process: JobProcess, numbers: tuple[signal.Signals, ...]
+    job_process: JobProcess, numbers: tuple[signal.Signals, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In whichever order they come; SIGTERM alone, twice, stops at once."""
+    """In whichever order they come; SIGTERM alone, twice and not at once, stops at once."""
+    monkeypatch.setattr("tersely.training.stopping.ONE_REQUEST_S", 0.0)
     try:
         with job_process.working(), between_steps() as stop:
             for number in numbers:
@@ -82,7 +83,7 @@ def test_a_signal_that_is_repeated_at_once_is_no_second_request(
         sweep.lead()
         job.start()
         for seconds, expected in ((600.0, []), (600.0, []), (0.0, [signal.SIGTERM])):
-            monkeypatch.setattr("tersely.sweep.job_processes.ONE_REQUEST_S", seconds)
+            monkeypatch.setattr("tersely.training.stopping.ONE_REQUEST_S", seconds)
             signal.raise_signal(signal.SIGTERM)
             assert expected == heard
         assert signal.SIGTERM == sweep.asked

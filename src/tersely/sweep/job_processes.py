@@ -22,15 +22,12 @@ from types import FrameType
 from typing import Any
 
 from tersely.errors import RunStopped
+from tersely.training import stopping
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SWEEP_ENDS = signal.SIGUSR1
 """From the sweep's process to those of its jobs."""
-
-ONE_REQUEST_S = 0.2
-"""Seconds. `timeout` sends its signal to the command and, at once, to the group it is in."""
 
 
 class SweepProcess:
@@ -52,7 +49,7 @@ class SweepProcess:
         before, and one that is ignored stays so."""
         # A process that has just been started inherits this, and is told when it can listen.
         signal.pthread_sigmask(signal.SIG_BLOCK, {SWEEP_ENDS})
-        for number in SIGNALS:
+        for number in stopping.SIGNALS:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 self._before[number] = signal.signal(number, self._pass_on)
 
@@ -63,7 +60,10 @@ class SweepProcess:
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         if self.asked is not None:
-            if self._passed_on_at and time.monotonic() - self._passed_on_at > ONE_REQUEST_S:
+            if (
+                self._passed_on_at
+                and time.monotonic() - self._passed_on_at > stopping.ONE_REQUEST_S
+            ):
                 self.jobs_have_ended()
                 signal.raise_signal(number)
             return

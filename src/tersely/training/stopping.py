@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,6 +14,9 @@ from tersely.errors import RunStopped
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+ONE_REQUEST_S = 0.2
+"""Seconds. `timeout` sends its signal to the command and, at once, to the group it is in."""
 
 
 class Stop:
@@ -34,9 +38,9 @@ class Stop:
 
 @contextmanager
 def between_steps() -> Iterator[Stop]:
-    """Within it the first SIGINT or SIGTERM is a request, and a second one does what it did
-    before; a signal that is ignored stays so. In another thread than the main one, which gets no
-    signals, nothing changes."""
+    """Within it the first SIGINT or SIGTERM is a request, and one that comes more than
+    `ONE_REQUEST_S` later does what it did before; a signal that is ignored stays so. In another
+    thread than the main one, which gets no signals, nothing changes."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -44,10 +48,16 @@ def between_steps() -> Iterator[Stop]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in [n for n, handler in before.items() if handler in (signal.SIG_IGN, None)]:
         del before[number]
+    asked_at = 0.0
 
     def request(number: int, frame: FrameType | None) -> None:
-        stop.number = number
-        restore()
+        nonlocal asked_at
+        if stop.requested:
+            if time.monotonic() - asked_at > ONE_REQUEST_S:
+                restore()
+                signal.raise_signal(number)
+            return
+        stop.number, asked_at = number, time.monotonic()
         log.warning(
             "%s: this step is finished and a checkpoint written first; once more stops at once",
             signal.Signals(number).name,
