@@ -31,7 +31,10 @@ BLOCKS_IN_FLIGHT = 16
 
 EMBEDDINGS_IN_FLIGHT = 3
 """Arrays of the size of the embedding beside its summed gradient: what comes from the head, what
-comes from the first layer, and their sum."""
+comes from the first layer, and their sum. They are of the weights' type; where that is narrower,
+one more stands in float32 on its way to the summed gradient."""
+
+FLOAT32_BYTES = 4
 
 LOGITS_IN_FLIGHT = 5
 """Arrays of the size of the logits, where the LM head cannot be taken off: the most that was
@@ -67,6 +70,8 @@ class Footprint:
         self._vocabulary = BLOCKS_IN_FLIGHT * BLOCK_BYTES
         if trained == embedding:
             self._vocabulary += EMBEDDINGS_IN_FLIGHT * embedding * self._item
+            if self._item < FLOAT32_BYTES:
+                self._vocabulary += embedding * FLOAT32_BYTES
         self._keeping_layers = 0
         if keeps_scores(model):
             self._keeping_layers = sum(hasattr(layer, "self_attn") for layer in model.layers)
