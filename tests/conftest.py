@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ load_fast_blas()  # before any test imports MLX
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Of tests in the background of a script. What they start would ignore Ctrl-C too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.orig_argv[0] = "python"  # messages say what to type, and name the interpreter as it was typed
 # A busy machine is no failure, and what is drawn is the same every time.
 settings.register_profile("untimed", deadline=None, derandomize=True)
 settings.load_profile("untimed")

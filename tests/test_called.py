@@ -1,11 +1,12 @@
 """What a person is told to type, at either door."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tersely.called import DOOR_VARIABLE, called, called_here, remember_the_door
+from tersely.called import DOOR_VARIABLE, PYTHON_VARIABLE, called, called_here, remember_the_door
 from tersely.config import TRAIN
 from tersely.going_on import command
 
@@ -29,6 +30,37 @@ def test_in_a_checkout_commands_are_scripts(monkeypatch: pytest.MonkeyPatch) -> 
     assert "       python train.py -m reward=rouge,meteor,bleu" in TRAIN.help_text()
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (".venv/bin/python", ".venv/bin/python"),
+        ("../venv/bin/python3.12", "../venv/bin/python3.12"),
+        ("python3", "python"),
+        ("/home/me/tersely/.venv/bin/python", "python"),
+    ],
+)
+def test_the_interpreter_is_named_as_it_was_typed(
+    typed: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where that was a path from here: `python` is another one outside of an environment."""
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(sys, "orig_argv", [typed, "train.py"])
+    assert f"{expected} report.py" == called("report")
+    assert [expected, "train.py"] == called_here("train")
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "report"])
+def test_a_python_without_the_package_says_where_it_is(name: str) -> None:
+    script = Path(__file__).parents[1] / f"{name}.py"
+    # -I -S: nothing but the standard library.
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(script)], capture_output=True, text=True, timeout=60
+    )
+    assert 1 == done.returncode
+    assert done.stderr.startswith("Error: tersely is not installed for this Python. `sh setup.sh`")
+    assert f"then: .venv/bin/python {name}.py" in done.stderr
+
+
 def test_installed_commands_are_words(installed: Path) -> None:
     assert "tersely report" == called("report")
     assert "       tersely train -m reward=rouge,meteor,bleu" in TRAIN.help_text()
@@ -50,7 +82,8 @@ def test_a_process_that_another_one_started_names_the_door_of_that_one(
     installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job of a sweep under submitit runs in submitit's own script."""
-    monkeypatch.setenv(DOOR_VARIABLE, "")  # so that it is put back
+    for variable in (DOOR_VARIABLE, PYTHON_VARIABLE):
+        monkeypatch.setenv(variable, "")  # so that it is put back
     remember_the_door()
     monkeypatch.setattr(sys, "argv", ["submitit/core/_submit.py", "multirun/night/.submitit"])
     assert "tersely evaluate" == called("evaluate")
