@@ -13,8 +13,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tersely.config import CONF, TRAIN, App
 from tersely.errors import ConfigError, RunStopped, TerselyError, TrackingError
 from tersely.going_on import end_sweep, interrupt_sweep, interrupted_run, process_lost, signal_of
+from tersely.key_hints import key_hint, refuse_unknown_options
 from tersely.sweep.job_processes import JOB_PROCESS, SWEEP_PROCESS
 from tersely.typed_secrets import refuse_typed_secrets
 
@@ -96,6 +96,8 @@ def guarded(main: Callable[[], None], app: App[Any] = TRAIN) -> None:
     os.environ[FULL_ERROR] = "1"
     with mendable(app):
         refuse_typed_secrets(sys.argv[1:])
+        options = [each for each in sys.argv[1:] if each.partition("=")[0] != DRY_RUN]
+        refuse_unknown_options(options, app)
         sys.argv[1:] = [with_globs_of_folders(argument, CONF) for argument in sys.argv[1:]]
         if any(argument.partition("=")[0] == DRY_RUN for argument in sys.argv[1:]):
             from tersely.planning.command import dry_run  # it imports what measures
@@ -256,7 +258,7 @@ def _composition_error(error: Exception, app: App[Any]) -> str:
         )
     if "'hydra/launcher/" in said[0]:
         said.append("joblib and submitit come with the package's extra `launchers`.")
-    said += _key_hint(said[0], app)
+    said += key_hint(said[0], app)
     said.append(f"See `{app.called()} --help`.")
     return " ".join(line if line[-1] in ".:?" else f"{line}." for line in said)
 
@@ -270,29 +272,3 @@ def _worth_saying(error: BaseException) -> list[str]:
         if line.strip():
             kept.append(line.strip())
     return kept
-
-
-def _key_hint(message: str, app: App[Any]) -> list[str]:
-    """Where the key in "Could not override 'KEY'" belongs, or which key is closest to it."""
-    if not message.startswith("Could not override"):
-        return []
-    key = message.split("'")[1]
-    choices_of = _choices_of_keys(app)
-    if choices_of.get(key):
-        return [f"It is a key of {', '.join(choices_of[key])}."]
-    close = get_close_matches(key, choices_of, n=1)
-    return [f"Did you mean {close[0]}?"] if close else []
-
-
-def _choices_of_keys(app: App[Any]) -> dict[str, list[str]]:
-    """Every key that can be set, to the choices that have it; none for what is in no group."""
-    choices_of: dict[str, list[str]] = {}
-    for field in fields(app.root):
-        choices_of[field.name] = []
-        if field.name not in app.groups and is_dataclass(field.type):
-            choices_of |= {f"{field.name}.{each.name}": [] for each in fields(field.type)}
-    for name, group in app.groups.items():
-        for choice, schema in group.choices.items():
-            for field in fields(schema):
-                choices_of.setdefault(f"{name}.{field.name}", []).append(f"{name}={choice}")
-    return choices_of
