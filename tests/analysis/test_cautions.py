@@ -53,6 +53,36 @@ def test_several_judges_are_named(tmp_path: Path) -> None:
     assert any("of 2 judges (another, chosen)" in warning for warning in said)
 
 
+def with_rouge(table: Path, *, judged: bool = True) -> None:
+    """ROUGE-L beside the judged scores, or in their place, as the tables of real runs have it."""
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    kept = [{k: v for k, v in row.items() if judged or "judge/" not in k} for row in rows]
+    lines = [json.dumps(row | {"rouge_l": 0.3}) for row in kept]
+    table.write_text("\n".join(lines) + "\n")
+
+
+def test_a_baseline_before_training_is_named_where_it_decides_the_measure(tmp_path: Path) -> None:
+    """It is never judged, though every run was; a run with reward=length mends that."""
+    for reward in ("rouge", "length"):
+        tables = tmp_path / reward / "tables"
+        write_run(tmp_path / reward, SCORES, reward=reward, before=SCORES)
+        with_rouge(tables / "summaries_before.jsonl", judged=False)
+        with_rouge(tables / "summaries_after.jsonl")
+    said = cautions(results([tmp_path / "rouge"]))
+    assert said[0].startswith("The baseline is the policy before training, for there is no run")
+    assert "Add runs with reward=length, or set baseline=." in said[0]
+    said = cautions(results([tmp_path / "rouge", tmp_path / "length"]))
+    assert not any("judged" in warning for warning in said)
+
+
+def test_a_run_that_was_not_judged_is_named_where_it_decides_the_measure(tmp_path: Path) -> None:
+    for reward in ("rouge", "length"):
+        write_run(tmp_path / reward, SCORES, reward=reward, judged=reward == "rouge")
+        with_rouge(tmp_path / reward / "tables" / "summaries_after.jsonl")
+    said = cautions(results([tmp_path / "rouge", tmp_path / "length"]))
+    assert any(each.startswith("Not everything that is compared was judged") for each in said)
+
+
 def test_rouge_as_a_measure_of_rouge_is_named(tmp_path: Path) -> None:
     """Where nothing was judged and no facts are known."""
     write_run(tmp_path / "r", SCORES, judged=False)

@@ -8,7 +8,7 @@ from textwrap import shorten
 from tersely.analysis.comparison import Comparison
 from tersely.analysis.configurations import LENGTH_ONLY
 from tersely.analysis.length import EqualLength
-from tersely.analysis.measures import JUDGED
+from tersely.analysis.measures import JUDGED, measure_of
 from tersely.analysis.results import Results
 from tersely.analysis.runs import Run
 from tersely.analysis.sides import Side
@@ -86,10 +86,15 @@ def of_scores(results: Results) -> Iterator[str]:
             "whose scores cannot be compared with each other: judge all runs by one of them."
         )
     if "judge/faithfulness" in results.columns and results.measure.columns != JUDGED:
-        yield (
-            "Not everything that is compared was judged, so the comparisons go by "
-            f"{results.measure.name} ({results.measure.meaning}) instead."
-        )
+        instead = f"go by {results.measure.name} ({results.measure.meaning}) instead."
+        if all_judged(results):
+            yield (
+                "The baseline is the policy before training, for there is no run of the same model "
+                "with reward=length, and summaries before training are not judged: the comparisons "
+                f"{instead} Add runs with reward=length, or set baseline=."
+            )
+        else:
+            yield f"Not everything that is compared was judged, so the comparisons {instead}"
     elif results.measure.columns != JUDGED:
         yield (
             f"Nothing was judged: the comparisons go by {results.measure.name}, "
@@ -105,6 +110,13 @@ def of_scores(results: Results) -> Iterator[str]:
                 f"{name}: {missing} of {len(side.rows)} summaries have no {results.measure.name} "
                 "because a verdict is missing; they are paired out, not counted as 0."
             )
+
+
+def all_judged(results: Results) -> bool:
+    """Whether the summaries after training of all configurations are."""
+    tables = [table.values() for side in results.sides.values() for table in side.tables]
+    measure = measure_of(tables)
+    return measure is not None and measure.columns == JUDGED
 
 
 def of_verdicts(results: Results) -> Iterator[str]:
