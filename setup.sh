@@ -74,12 +74,20 @@ install_packages() {
     wanted="$PWD $(cat pyproject.toml constraints.txt | cksum)"
     if [ "$(cat ".venv/installed-$extra" 2>/dev/null)" = "$wanted" ]; then return; fi
     say "installing Python packages into .venv: about 1 GB, a few minutes"
+    if [ -t 2 ]; then # somebody is waiting
+        while sleep 15; do say "still at it, $(du -sm .venv | cut -f1) MB so far"; done &
+        trap "kill $! 2>/dev/null" EXIT
+    fi
     "$venv" -m pip install -qq --disable-pip-version-check \
         --constraint constraints.txt --editable ".[$extra]" ||
         stop "pip could not install the packages; it says why above. It needs a network or a" \
             "mirror that it is configured for, and Linux with glibc 2.35 or macOS 14 on Apple" \
             "silicon, or later"
     echo "$wanted" >".venv/installed-$extra"
+    if [ -t 2 ]; then
+        kill $!
+        trap - EXIT
+    fi
 }
 
 install_openblas() {
