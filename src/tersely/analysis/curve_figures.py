@@ -34,6 +34,7 @@ def curves(configurations: Sequence[Configuration], name: str) -> Picture | None
                 axes.plot(steps, values, color=pen.colour, ls=pen.dash, lw=1.4, label=each.name)
             axes.set_title(CURVES[key])
             axes.set_xlabel("step")
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(axis="y")
             axes.ticklabel_format(useOffset=False)
             if key == "length/mean":

@@ -70,6 +70,14 @@ def frontier(results: Results) -> Picture:
             style = {"color": pen.colour, "ls": pen.dash, "lw": 1.7}
             score.plot(ks, means, label=name, **style)
             share.plot(ks, [within.share for within in line], **style)
+        if not any(np.isfinite(line.get_ydata()).any() for line in score.lines):
+            score.set_yticks([])
+            score.text(
+                *(0.5, 0.5, f"fewer than {LEAST} summaries everywhere"),
+                transform=score.transAxes,
+                ha="center",
+                color=INK,
+            )
         for axes, label in (
             (score, f"mean {results.measure.name} of those"),
             (share, "share of summaries"),
