@@ -99,8 +99,8 @@ def bench(session: nox.Session) -> None:
         return
     for script in sorted(Path("benchmarks").glob("*.py")):
         # peers makes environments of other projects, and has a session of its own; agreement
-        # wants a judge, and sync a vLLM: `nox -s vllm -- --version` makes one.
-        if script.stem not in ("peers", "agreement", "sync"):
+        # wants a judge, sync a vLLM (`nox -s vllm -- --version` makes one), miniature many runs.
+        if script.stem not in ("peers", "agreement", "sync", "miniature"):
             session.run("python", str(script))
 
 

@@ -16,52 +16,27 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
+from miniature_study.pictures import TARGET, draw
+from miniature_study.sweeps import ABLATIONS, POSTS, Sweeps, one, read, steps_of
 from scipy import stats
 
 from tersely.analysis.comparison import Comparison, compare
-from tersely.analysis.configurations import Configuration, configurations
-from tersely.analysis.curve_figures import curve
-from tersely.analysis.drawing import COLOURS, INK, Picture, canvas, finished
+from tersely.analysis.configurations import Configuration
 from tersely.analysis.measures import MEASURES, Measure
 from tersely.analysis.paired import Interval
-from tersely.analysis.runs import Run, read_run
+from tersely.analysis.runs import Run
 from tersely.analysis.sides import Side, after_training
-from tersely.tracking.folder_run import read_metrics
 
-TARGET, LATER = 64, 20
-"""Tokens; and the step after which lengths are looked at: before it all runs are much alike."""
-SETTINGS = ("generated_sound", "generated_study")
+LATER = 20
+"""The step after which lengths are looked at: before it all runs are much alike."""
 DISTANCE = Measure("|length - 64|", ("distance",), True, "tokens off the target")
 SCORES = {
     "composite": MEASURES[0],
     **{name: Measure(name, (name,), True, "0 to 1") for name in ("rouge_l", "meteor", "bleu")},
     "distance": DISTANCE,
 }  # fmt: skip
-ABLATIONS = {
-    "no label for the end of turn": "trainer.train_end_of_turn=false",
-    "ratio against itself": "loss=study",
-    "bfloat16 rounded to nearest": "trainer.precision=bf16",
-    "in turn, no prefetch": "rollout.max_staleness=0",
-    "sync every 5 steps": "rollout.max_staleness=4",
-}
-"""What is changed of the sound length-only run, by an override that no other has."""
-
-Steps = list[dict[str, float]]
-
-
-def read(folder: Path) -> dict[str, list[Configuration]]:
-    """The configurations of each sweep below `folder`; unfinished runs are left out."""
-    sweeps: dict[str, list[Configuration]] = {}
-    for sweep in sorted(path for path in folder.iterdir() if path.is_dir()):
-        runs = [read_run(file.parent) for file in sorted(sweep.glob("*/tags.json"))]
-        if finished_runs := [run for run in runs if run.finished]:
-            sweeps[sweep.name] = configurations(finished_runs)
-    return sweeps
-
-
-def steps_of(run: Run) -> Steps:
-    """The metrics of each training step of a run."""
-    return [line for line in read_metrics(run.folder) if "reward/mean" in line]
+QUALITIES = {"rouge": "rouge_l", "meteor": "meteor", "bleu": "bleu"}
+"""Reward to the score that it rewards."""
 
 
 def mean_of(steps: Iterable[Mapping[str, float]], key: str) -> float | None:
@@ -84,18 +59,21 @@ def mechanics(every: Sequence[Configuration]) -> dict[str, Any]:
     }
 
 
-def late_distance(run: Run) -> float:
+def late_distance(run: Run) -> float | None:
     """Mean over the later steps of how far a step's mean completion length is off the target."""
-    return fmean(
-        abs(line["length/mean"] - TARGET) for line in steps_of(run) if line["step"] > LATER
-    )
+    late = [abs(line["length/mean"] - TARGET) for line in steps_of(run) if line["step"] > LATER]
+    return fmean(late) if late else None
 
 
 def between_runs(
-    a: Configuration, b: Configuration, number: Callable[[Run], float]
-) -> dict[str, Any]:
-    """`a - b` of one number a run; Welch, 1947."""
-    of_a, of_b = ([number(run) for run in side.runs] for side in (a, b))
+    a: Configuration, b: Configuration, number: Callable[[Run], float | None]
+) -> dict[str, Any] | None:
+    """`a - b` of one number a run; Welch, 1947. None where a side has it of fewer than two."""
+    of_a, of_b = (
+        [found for run in side.runs if (found := number(run)) is not None] for side in (a, b)
+    )
+    if min(len(of_a), len(of_b)) < 2:
+        return None
     test = stats.ttest_ind(of_a, of_b, equal_var=False)
     low, high = test.confidence_interval()
     return {
@@ -131,63 +109,58 @@ def numbers(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def one(every: Iterable[Configuration], reward: str, strategy: str, *words: str) -> Any:
-    """The configuration of that reward and strategy whose overrides have all `words`; or None."""
-    found = [
-        each
-        for each in every
-        if (each.reward, each.strategy) == (reward, strategy)
-        # Hydra writes False in a sweep where false was typed.
-        and all(word in each.runs[0].tags["overrides"].lower().split() for word in words)
-    ]
-    return found[0] if len(found) == 1 else None
-
-
-def ablations(sweeps: Mapping[str, list[Configuration]]) -> dict[str, Any]:
+def ablations(sweeps: Sweeps) -> dict[str, Any]:
     """Each change of the sound length-only run against it."""
     base = one(sweeps.get("generated_sound", ()), "length", "joint")
     found = {}
-    for name, word in ABLATIONS.items():
-        changed = one(sweeps.get("generated_ablations", ()), "length", "joint", word)
+    for name, words in ABLATIONS.items():
+        changed = one(sweeps.get("generated_ablations", ()), "length", "joint", words)
         if base and changed:
-            found[name] = {
-                "distance_while_training": between_runs(changed, base, late_distance),
-                "test": tested(changed, base, ("distance", "composite")),
-                **mechanics([changed]),
-            }
+            found[name] = length_learned(changed, base)
     return found
+
+
+def length_learned(a: Configuration, b: Configuration) -> dict[str, Any]:
+    """`a - b` in how far lengths are off, while training and on the test split."""
+    return {
+        "distance_while_training": between_runs(a, b, late_distance),
+        "test": tested(a, b, ("distance", "composite")),
+        **mechanics([a]),
+    }
 
 
 def own_scores(every: Sequence[Configuration]) -> dict[str, Any]:
     """Whether a reward raises the score that it rewards, over length alone."""
     base = one(every, "length", "joint")
     found = {}
-    for reward, score in (("rouge", "rouge_l"), ("meteor", "meteor"), ("bleu", "bleu")):
+    for reward, score in QUALITIES.items():
         for strategy in ("joint", "staged"):
             if base and (each := one(every, reward, strategy)):
                 found[f"{reward} {strategy}"] = tested(each, base, [score])[score]
     return found
 
 
-def settings_compared(sweeps: Mapping[str, list[Configuration]]) -> dict[str, Any]:
+def settings_compared(study: Sequence[Configuration], sound: Sequence[Configuration]) -> Any:
     """The study's setting against the sound one, reward by reward."""
-    sound, study = (sweeps.get(name, []) for name in SETTINGS)
     found = {}
     for each in study:
-        other = one(sound, each.reward, each.strategy)
-        if other:
-            names = ("distance", "composite", "rouge_l", "meteor")
-            found[f"{each.reward} {each.strategy}"] = tested(each, other, names)
+        if other := one(sound, each.reward, each.strategy):
+            found[f"{each.reward} {each.strategy}"] = {
+                **tested(each, other, ("distance", "composite", *QUALITIES.values())),
+                "distance_while_training": between_runs(each, other, late_distance),
+            }
     return found
 
 
-def unsmoothed_bleu(sweeps: Mapping[str, list[Configuration]]) -> dict[str, Any]:
+def unsmoothed_bleu(sweeps: Sweeps) -> dict[str, Any]:
     """What BLEU rewards in a group, smoothed and not, and what rewarding it changes."""
-    sound, study = (sweeps.get(name, []) for name in SETTINGS)
+    sound, study, changed = (
+        sweeps.get(f"generated_{name}", []) for name in ("sound", "study", "ablations")
+    )
     cases = {
         "sound": (one(sound, "bleu", "joint"), one(sound, "length", "joint")),
         "sound, unsmoothed": (
-            one(sweeps.get("generated_ablations", ()), "bleu", "joint"),
+            one(changed, "bleu", "joint", {"reward.bleu_smooth=false"}),
             one(sound, "length", "joint"),
         ),
         "study": (one(study, "bleu", "joint"), one(study, "length", "joint")),
@@ -240,54 +213,22 @@ def spread_of_seeds(every: Sequence[Configuration]) -> dict[str, float]:
     return {"mean": fmean(apart), "most": max(apart), "sd": fmean(sds)} if apart else {}
 
 
-def lengths_while_training(lines: Mapping[str, Configuration]) -> Picture:
-    """Mean completion length by step, a line a configuration."""
-    with canvas(8, 3.4) as figure:
-        axes = figure.subplots()
-        for (name, each), colour in zip(lines.items(), COLOURS, strict=False):
-            series = [{int(s["step"]): s["length/mean"] for s in steps_of(r)} for r in each.runs]
-            steps, values = curve(series)
-            axes.plot(steps, smoothed(values.tolist()), color=colour, lw=1.6, label=name)
-        axes.axhline(TARGET, color=INK, lw=1, ls=(0, (1, 2)))
-        axes.set_xlabel("step")
-        axes.set_ylabel("completion length, tokens")
-        axes.grid(axis="y")
-        figure.legend(loc="outside right upper")
-        return finished(figure, "lengths")
-
-
-def smoothed(values: Sequence[float], window: int = 5) -> list[float]:
-    """The mean of up to `window` values that end at each."""
-    return [fmean(values[max(0, end - window) : end]) for end in range(1, len(values) + 1)]
-
-
-def draw(sweeps: Mapping[str, list[Configuration]], folder: Path) -> None:
-    lines = {
-        "sound": one(sweeps.get("generated_sound", ()), "length", "joint"),
-        "study": one(sweeps.get("generated_study", ()), "length", "joint"),
-    }
-    for name, word in ABLATIONS.items():
-        lines[name] = one(sweeps.get("generated_ablations", ()), "length", "joint", word)
-    there = {name: each for name, each in lines.items() if each is not None}
-    lengths_while_training(there).write(folder, "study_lengths")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pictures", type=Path)
     given = parser.parse_args(arguments)
     sweeps = read(given.folder)
+    pairs = {p: (sweeps.get(f"{p}_study", []), sweeps.get(f"{p}_sound", [])) for p in POSTS}
+    settings = {name: sweeps[name] for name in sweeps if name.endswith(("_sound", "_study"))}
     report = {
         "mechanics": {name: mechanics(every) for name, every in sweeps.items()},
         "seeds": {name: spread_of_seeds(every) for name, every in sweeps.items()},
         "ablations": ablations(sweeps),
-        "study_against_sound": settings_compared(sweeps),
-        "own_scores": {name: own_scores(sweeps[name]) for name in SETTINGS if name in sweeps},
+        "study_against_sound": {posts: settings_compared(*pair) for posts, pair in pairs.items()},
+        "own_scores": {name: own_scores(every) for name, every in settings.items()},
         "bleu": unsmoothed_bleu(sweeps),
-        "length_and_scores": {
-            name: length_and_coverage(sweeps[name]) for name in SETTINGS if name in sweeps
-        },
+        "length_and_scores": {name: length_and_coverage(each) for name, each in settings.items()},
     }
     if given.pictures:
         draw(sweeps, given.pictures)

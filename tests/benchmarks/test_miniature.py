@@ -1,7 +1,8 @@
 """The miniature study's own numbers, worked by hand on runs that a test has written."""
 
-import importlib.util
+import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -11,17 +12,47 @@ from written_runs import write_run
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def miniature() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("miniature", ROOT / "benchmarks" / "miniature.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def imported(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Imports a module of `benchmarks/`."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module
 
 
-def test_a_running_mean_begins_with_what_there_is(miniature: ModuleType) -> None:
-    assert [2.0, 3.0, 5.0] == miniature.smoothed([2.0, 4.0, 6.0], window=2)
+@pytest.fixture
+def miniature(imported: Callable[[str], ModuleType]) -> ModuleType:
+    return imported("miniature")
+
+
+def test_a_running_mean_begins_with_what_there_is(
+    imported: Callable[[str], ModuleType],
+) -> None:
+    pictures = imported("miniature_study.pictures")
+    assert [2.0, 3.0, 5.0] == pictures.smoothed([2.0, 4.0, 6.0], window=2)
+
+
+def test_a_change_is_found_by_all_that_was_changed(
+    imported: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    """Two changes at once are another configuration than each of them; what chooses posts, reward
+    or seed is no change. Hydra writes False where false was typed."""
+    sweeps = imported("miniature_study.sweeps")
+    base = "experiment=miniature_sound data=jsonl data.path=posts judge=none reward=length seed=0"
+    precision, bias = "trainer.precision=bf16", "trainer.bias_correction=False"
+    for place, words in enumerate(([], [precision], [bias], [precision, bias])):
+        write_run(tmp_path / "night" / str(place), [0.5], reward="length",
+                  overrides=" ".join([base, *words]), tags={"n": str(place)})  # fmt: skip
+    every = sweeps.read(tmp_path)["night"]
+    for name, place in (
+        ("bfloat16 rounded to nearest", "1"),
+        ("no bias correction", "2"),
+        ("rounded, no bias correction", "3"),
+    ):
+        found = sweeps.one(every, "length", "joint", sweeps.ABLATIONS[name])
+        assert place == found.runs[0].tags["n"]
+    assert "0" == sweeps.one(every, "length", "joint").runs[0].tags["n"]
+    assert sweeps.one(every, "length", "joint", {"loss=study"}) is None
+    assert sweeps.one(every, "rouge", "joint") is None
 
 
 def test_differences_between_runs(miniature: ModuleType) -> None:
@@ -36,11 +67,18 @@ def test_differences_between_runs(miniature: ModuleType) -> None:
     assert -4 == found["difference"]
     assert 0.00805 == pytest.approx(found["p"], abs=5e-6)
     assert [-6.267, -1.733] == pytest.approx(found["interval"], abs=5e-4)
+    without = miniature.between_runs(
+        Side(1, 2, 3), Side(5, 6, 7), lambda run: run if run < 6 else None
+    )
+    assert without is None  # one number is left of the other side
 
 
 @pytest.mark.filterwarnings("ignore:Precision loss")  # the runs' steps are all alike
 def test_what_is_read_from_sweeps(
-    miniature: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    miniature: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two seeds of length-only and of BLEU on three posts, each a composite of 4 times its score.
     The sound runs are 0 and 6 tokens off, the ablation's 10 and 16: 10 more."""
@@ -52,7 +90,7 @@ def test_what_is_read_from_sweeps(
         write_run(changed / f"length{seed}", [0.5, 0.6, 0.9], reward="length", seed=seed,
                   lengths=[far + 10] * 3, overrides="rollout.max_staleness=0")  # fmt: skip
 
-    miniature.LATER = 2
+    monkeypatch.setattr(miniature, "LATER", 2)
     miniature.main([str(tmp_path), "--pictures", str(tmp_path / "pictures")])
 
     report = json.loads(capsys.readouterr().out)
@@ -67,3 +105,4 @@ def test_what_is_read_from_sweeps(
     assert 8 == report["mechanics"]["generated_sound"]["steps"]
     assert 0 == report["mechanics"]["generated_sound"]["ratio_mean_off_1"]["most"]
     assert (tmp_path / "pictures" / "study_lengths.svg").stat().st_size > 1000
+    assert not (tmp_path / "pictures" / "study_setting.svg").exists()  # nothing to draw

@@ -1,0 +1,1 @@
+"""What `benchmarks/miniature.py` is made of."""
