@@ -213,6 +213,35 @@ def spread_of_seeds(every: Sequence[Configuration]) -> dict[str, float]:
     return {"mean": fmean(apart), "most": max(apart), "sd": fmean(sds)} if apart else {}
 
 
+def single_runs(every: Sequence[Configuration]) -> dict[str, Any]:
+    """The study's test: a paired t-test of two runs over the posts of the test split. How often its
+    p is below 0.05 for runs that differ in their seed alone, and for a reward against length alone
+    with the same seed."""
+    base = one(every, "length", "joint")
+    of_seeds = [pair for each in every for pair in combinations(each.runs, 2)]
+    of_rewards = [
+        (run, other)
+        for each in every
+        if base and each is not base
+        for run in each.runs
+        for other in base.runs
+        if run.seed == other.seed
+    ]
+    return {"seed": below_5_percent(of_seeds), "reward": below_5_percent(of_rewards)}
+
+
+def below_5_percent(pairs: Iterable[tuple[Run, Run]]) -> dict[str, int]:
+    """By the composite, or by ROUGE-L where nothing was judged."""
+    found = []
+    for a, b in pairs:
+        for measure in (SCORES["composite"], SCORES["rouge_l"]):
+            scores = [(measure.of(a.after[key]), measure.of(b.after[key])) for key in a.after]
+            if all(None not in both for both in scores):
+                found.append(float(stats.ttest_rel(*zip(*scores, strict=True)).pvalue))
+                break
+    return {"pairs": len(found), "below_5_percent": sum(p < 0.05 for p in found)}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
@@ -224,6 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report = {
         "mechanics": {name: mechanics(every) for name, every in sweeps.items()},
         "seeds": {name: spread_of_seeds(every) for name, every in sweeps.items()},
+        "single_runs": {name: single_runs(every) for name, every in settings.items()},
         "ablations": ablations(sweeps),
         "study_against_sound": {posts: settings_compared(*pair) for posts, pair in pairs.items()},
         "own_scores": {name: own_scores(every) for name, every in settings.items()},

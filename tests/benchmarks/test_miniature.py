@@ -73,6 +73,22 @@ def test_differences_between_runs(miniature: ModuleType) -> None:
     assert without is None  # one number is left of the other side
 
 
+def test_two_runs_by_the_studys_test(miniature: ModuleType, tmp_path: Path) -> None:
+    """Length-only, seed 1 beats seed 0 by 0.10, 0.11 and 0.12: t = 0.11 / (0.01 / sqrt(3)) = 19.05,
+    p = 0.0027. ROUGE-L beats it, seed by seed, by 0.1, 0.1 and 0.4: t = 0.2 / 0.1 = 2, p = 0.18.
+    So do its own seeds by 0.10, 0.11 and 0.12. The composite is four times these scores."""
+    for seed, scores in enumerate(([0.2, 0.2, 0.2], [0.30, 0.31, 0.32])):
+        better = [score + more for score, more in zip(scores, (0.1, 0.1, 0.4), strict=True)]
+        for reward, own in (("length", scores), ("rouge", better)):
+            folder = tmp_path / "generated_study" / f"{reward}{seed}"
+            write_run(folder, own, reward=reward, seed=seed)
+    every = miniature.read(tmp_path)["generated_study"]
+    assert {
+        "seed": {"pairs": 2, "below_5_percent": 2},
+        "reward": {"pairs": 2, "below_5_percent": 0},
+    } == miniature.single_runs(every)
+
+
 @pytest.mark.filterwarnings("ignore:Precision loss")  # the runs' steps are all alike
 def test_what_is_read_from_sweeps(
     miniature: ModuleType,
