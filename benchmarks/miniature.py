@@ -93,8 +93,9 @@ def side_of(each: Configuration) -> Side:
 
 
 def tested(a: Configuration, b: Configuration, names: Iterable[str]) -> dict[str, Any]:
-    """`a - b` on the test split, by each score, over examples and seeds."""
-    return {name: numbers(compare(side_of(a), side_of(b), SCORES[name])) for name in names}
+    """`a - b` on the test split, by each score that both have, over examples and seeds."""
+    compared = {name: compare(side_of(a), side_of(b), SCORES[name]) for name in names}
+    return {name: numbers(found) for name, found in compared.items() if found.n}
 
 
 def numbers(comparison: Comparison) -> dict[str, Any]:

@@ -89,6 +89,16 @@ def test_two_runs_by_the_studys_test(miniature: ModuleType, tmp_path: Path) -> N
     } == miniature.single_runs(every)
 
 
+def test_a_score_that_nobody_has_is_left_out(miniature: ModuleType, tmp_path: Path) -> None:
+    """Without a judge there is no composite, and no 0 in its place."""
+    for reward in ("length", "rouge"):
+        for seed in (0, 1):
+            folder = tmp_path / "real_sound" / f"{reward}{seed}"
+            write_run(folder, [0.2, 0.3, 0.3], reward=reward, seed=seed, judged=False)
+    first, second = miniature.read(tmp_path)["real_sound"]
+    assert {"rouge_l"} == miniature.tested(first, second, ("composite", "rouge_l")).keys()
+
+
 @pytest.mark.filterwarnings("ignore:Precision loss")  # the runs' steps are all alike
 def test_what_is_read_from_sweeps(
     miniature: ModuleType,
