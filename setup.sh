@@ -74,9 +74,13 @@ install_packages() {
     wanted="$PWD $(cat pyproject.toml constraints.txt | cksum)"
     if [ "$(cat ".venv/installed-$extra" 2>/dev/null)" = "$wanted" ]; then return; fi
     say "installing Python packages into .venv: about 1 GB, a few minutes"
-    if [ -t 2 ]; then # somebody is waiting
-        while sleep 15; do say "still at it, $(du -sm .venv | cut -f1) MB so far"; done &
-        trap "kill $! 2>/dev/null" EXIT
+    waiting=
+    if [ -t 2 ]; then # somebody is
+        # Ctrl-C does not reach it, so it looks whether this script is still there.
+        while sleep 15 && kill -0 $$ 2>/dev/null; do
+            say "still at it, $(du -sm .venv 2>/dev/null | cut -f1) MB so far"
+        done >/dev/null &
+        waiting=$!
     fi
     "$venv" -m pip install -qq --disable-pip-version-check \
         --constraint constraints.txt --editable ".[$extra]" ||
@@ -84,10 +88,7 @@ install_packages() {
             "mirror that it is configured for, and Linux with glibc 2.35 or macOS 14 on Apple" \
             "silicon, or later"
     echo "$wanted" >".venv/installed-$extra"
-    if [ -t 2 ]; then
-        kill $!
-        trap - EXIT
-    fi
+    if [ -n "$waiting" ]; then kill "$waiting" 2>/dev/null || :; fi
 }
 
 install_openblas() {

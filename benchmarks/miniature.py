@@ -121,6 +121,18 @@ def ablations(sweeps: Sweeps) -> dict[str, Any]:
     return found
 
 
+def study_length_only(sweeps: Sweeps) -> dict[str, Any]:
+    """The study's length-only run on made-up posts: against the sound one, and against the sound
+    one with its rounding and without bias correction, which it has among others."""
+    study = one(sweeps.get("generated_study", ()), "length", "joint")
+    both = ABLATIONS["rounded, no bias correction"]
+    others = {
+        "sound": one(sweeps.get("generated_sound", ()), "length", "joint"),
+        "both": one(sweeps.get("generated_ablations", ()), "length", "joint", both),
+    }
+    return {name: length_learned(study, each) for name, each in others.items() if study and each}
+
+
 def length_learned(a: Configuration, b: Configuration) -> dict[str, Any]:
     """`a - b` in how far lengths are off, while training and on the test split."""
     return {
@@ -137,7 +149,9 @@ def own_scores(every: Sequence[Configuration]) -> dict[str, Any]:
     for reward, score in QUALITIES.items():
         for strategy in ("joint", "staged"):
             if base and (each := one(every, reward, strategy)):
-                found[f"{reward} {strategy}"] = tested(each, base, [score])[score]
+                found |= {
+                    f"{reward} {strategy}": shown for shown in tested(each, base, [score]).values()
+                }
     return found
 
 
@@ -234,13 +248,14 @@ def single_runs(every: Sequence[Configuration]) -> dict[str, Any]:
 
 
 def below_5_percent(pairs: Iterable[tuple[Run, Run]]) -> dict[str, int]:
-    """By the composite, or by ROUGE-L where nothing was judged."""
+    """By the composite, or by ROUGE-L where nothing was judged; over the posts that both have."""
     found = []
     for a, b in pairs:
         for measure in (SCORES["composite"], SCORES["rouge_l"]):
-            scores = [(measure.of(a.after[key]), measure.of(b.after[key])) for key in a.after]
-            if all(None not in both for both in scores):
-                found.append(float(stats.ttest_rel(*zip(*scores, strict=True)).pvalue))
+            shared = a.after.keys() & b.after.keys()
+            scores = [(measure.of(a.after[key]), measure.of(b.after[key])) for key in shared]
+            if len(both := [pair for pair in scores if None not in pair]) > 1:
+                found.append(float(stats.ttest_rel(*zip(*both, strict=True)).pvalue))
                 break
     return {"pairs": len(found), "below_5_percent": sum(p < 0.05 for p in found)}
 
@@ -258,6 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "seeds": {name: spread_of_seeds(every) for name, every in sweeps.items()},
         "single_runs": {name: single_runs(every) for name, every in settings.items()},
         "ablations": ablations(sweeps),
+        "study_length_only": study_length_only(sweeps),
         "study_against_sound": {posts: settings_compared(*pair) for posts, pair in pairs.items()},
         "own_scores": {name: own_scores(every) for name, every in settings.items()},
         "bleu": unsmoothed_bleu(sweeps),

@@ -11,6 +11,12 @@ from tersely.config import TRAIN
 from tersely.going_on import command
 
 
+def clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing has been remembered."""
+    for variable in (DOOR_VARIABLE, PYTHON_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+
+
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The console script of an environment, as which this process was started."""
@@ -24,6 +30,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_in_a_checkout_commands_are_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that runs is named as it was, from wherever that is."""
+    clear(monkeypatch)
     monkeypatch.setattr(sys, "argv", ["../train.py", "seed=1"])
     assert "python report.py" == called("report")
     assert ["python", "../train.py"] == called_here("train")
@@ -35,14 +42,15 @@ def test_in_a_checkout_commands_are_scripts(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (".venv/bin/python", ".venv/bin/python"),
         ("../venv/bin/python3.12", "../venv/bin/python3.12"),
-        ("python3", "python"),
+        ("python3", "python3"),
         ("/home/me/tersely/.venv/bin/python", "python"),
     ],
 )
 def test_the_interpreter_is_named_as_it_was_typed(
     typed: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where that was a path from here: `python` is another one outside of an environment."""
+    """But for a path from the root: `python` is another one outside of an environment."""
+    clear(monkeypatch)
     monkeypatch.setattr(sys, "argv", ["train.py"])
     monkeypatch.setattr(sys, "orig_argv", [typed, "train.py"])
     assert f"{expected} report.py" == called("report")
@@ -87,3 +95,17 @@ def test_a_process_that_another_one_started_names_the_door_of_that_one(
     remember_the_door()
     monkeypatch.setattr(sys, "argv", ["submitit/core/_submit.py", "multirun/night/.submitit"])
     assert "tersely evaluate" == called("evaluate")
+
+
+def test_a_process_that_another_one_started_names_the_interpreter_of_that_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has been started by a path from the root."""
+    for variable in (DOOR_VARIABLE, PYTHON_VARIABLE):
+        monkeypatch.setenv(variable, "")  # so that it is put back
+    monkeypatch.setattr(sys, "argv", ["train.py", "-m"])
+    monkeypatch.setattr(sys, "orig_argv", [".venv/bin/python", "train.py", "-m"])
+    remember_the_door()
+    monkeypatch.setattr(sys, "argv", ["loky.py"])
+    monkeypatch.setattr(sys, "orig_argv", ["/home/me/.venv/bin/python", "-m", "loky"])
+    assert ".venv/bin/python report.py" == called("report")

@@ -12,8 +12,9 @@ from tersely.analysis.drawing import COLOURS, INK, Picture, canvas, finished
 TARGET = 64
 """Tokens."""
 TOGETHER = ("bfloat16 rounded to nearest", "no bias correction", "rounded, no bias correction")
-"""Changes that are drawn with the study's setting, which has all of them; the others by
-themselves."""
+"""Changes that are drawn with the study's setting, which has all of them."""
+BY_THEMSELVES = set(ABLATIONS) - set(TOGETHER[1:])
+"""The others, and rounding: drawn with the sound setting."""
 
 
 def draw(sweeps: Sweeps, folder: Path) -> None:
@@ -22,7 +23,7 @@ def draw(sweeps: Sweeps, folder: Path) -> None:
     sound = {"sound": one(sweeps.get("generated_sound", ()), "length", "joint")}
     changed = {name: one(ablations, "length", "joint", ABLATIONS[name]) for name in ABLATIONS}
     study = {"the study's": one(sweeps.get("generated_study", ()), "length", "joint")}
-    alone = {name: each for name, each in changed.items() if len(ABLATIONS[name]) == 1}
+    alone = {name: changed[name] for name in ABLATIONS if name in BY_THEMSELVES}
     write(sound | alone, folder, "study_lengths")
     write(sound | {name: changed[name] for name in TOGETHER} | study, folder, "study_setting")
 

@@ -40,6 +40,7 @@ def _by_console_script() -> bool:
 
 
 def _python() -> str:
-    """The interpreter as it was typed, if that was a path from here; else `python`."""
+    """The interpreter as it was typed; `python` in place of a path from the root, which is long and
+    rarely typed."""
     typed = os.environ.get(PYTHON_VARIABLE) or sys.orig_argv[0]
-    return typed if "/" in typed and not typed.startswith("/") else "python"
+    return "python" if Path(typed).is_absolute() else typed

@@ -14,19 +14,39 @@ from tersely.errors import ConfigError
 
 def refuse_unknown_options(arguments: Sequence[str], app: App[Any]) -> None:
     """Raises ConfigError for `--steps 4`, which Hydra would answer with a page on its options."""
-    unknown = [word for word in get_args_parser().parse_known_args(arguments)[1] if word != "--"]
+    unknown = _run_as_an_option(arguments, app) or [
+        word for word in get_args_parser().parse_known_args(arguments)[1] if word != "--"
+    ]
     if not unknown:
         return
+    if not unknown[0].startswith("-"):
+        raise ConfigError(
+            f"{unknown[0]} stands behind an option that stands behind another such word; put -m "
+            f"and all other options first. See `{app.called()} --help`"
+        )
     option, _, value = unknown[0].partition("=")
-    following = (after for word, after in pairwise(arguments) if word == option)
-    if not value and "=" not in (after := next(following, "")) and not after.startswith("-"):
-        value = after
+    following = [after for word, after in pairwise(arguments) if word == option]
+    if not value and following and _is_value(following[0]):
+        value = following[0]
     keys = _keys_like(option.lstrip("-").replace("-", "_"), app)
     meant = " or ".join(f"{key}={value or 'VALUE'}" for key in keys)
     raise ConfigError(
         f"{option} is no option. What a run is made of is set by words without dashes, "
         f"GROUP=CHOICE or KEY=VALUE{'; here ' if meant else ''}{meant}. See `{app.called()} --help`"
     )
+
+
+def _run_as_an_option(arguments: Sequence[str], app: App[Any]) -> list[str]:
+    """`--run FOLDER` where `run` is a key: Hydra has a flag of that name, which nobody needs."""
+    if "run" in choices_of_keys(app):
+        for word, after in pairwise([*arguments, "-"]):
+            if word.startswith("--run=") or (word == "--run" and _is_value(after)):
+                return [word]
+    return []
+
+
+def _is_value(word: str) -> bool:
+    return "=" not in word and not word.startswith("-")
 
 
 def _keys_like(name: str, app: App[Any]) -> list[str]:

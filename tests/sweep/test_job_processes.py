@@ -74,7 +74,7 @@ def app(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "app.py").write_text(APP)
     yield tmp_path
     while STARTED:
-        with STARTED.pop() as process, suppress(ProcessLookupError):
+        with STARTED.pop() as process, suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
 
 

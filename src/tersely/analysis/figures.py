@@ -73,7 +73,7 @@ def frontier(results: Results) -> Picture:
         if not any(np.isfinite(line.get_ydata()).any() for line in score.lines):
             score.set_yticks([])
             score.text(
-                *(0.5, 0.5, f"fewer than {LEAST} summaries everywhere"),
+                *(0.5, 0.5, f"nowhere {LEAST} or more summaries with a score"),
                 transform=score.transAxes,
                 ha="center",
                 color=INK,
