@@ -33,7 +33,9 @@ def halves(model: nn.Module) -> Halves | None:
         return None
     probe = mx.array([PROBE]) % head.weight.shape[0]
     try:
-        product = trunk(probe) @ head.weight.T
+        # By the head's own function: a bfloat16 product may be summed in more than one way.
+        apply = head.as_linear if isinstance(head, nn.Embedding) else head
+        product = apply(trunk(probe))
     except (TypeError, ValueError):  # called in another way, or gives something else
         return None
     logits = model(probe)
