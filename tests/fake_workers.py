@@ -75,11 +75,11 @@ class FakeWorker:
 
     async def start(self) -> None:
         """Listen; on the port that it had, if it had one."""
+        self._listening = socket.create_server(("127.0.0.1", self._port))
         app = web.Application()
         self._route(app.router)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
         await self._runner.setup()
-        self._listening = socket.create_server(("127.0.0.1", self._port))
         await web.SockSite(self._runner, self._listening).start()
         self._port = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
