@@ -68,18 +68,19 @@ def late_distance(run: Run) -> float | None:
 def between_runs(
     a: Configuration, b: Configuration, number: Callable[[Run], float | None]
 ) -> dict[str, Any] | None:
-    """`a - b` of one number a run; Welch, 1947. None where a side has it of fewer than two."""
+    """`a - b` of one number a run; Welch, 1947. None where a side has it of fewer than two; no test
+    where neither side's numbers differ from run to run."""
     of_a, of_b = (
         [found for run in side.runs if (found := number(run)) is not None] for side in (a, b)
     )
     if min(len(of_a), len(of_b)) < 2:
         return None
+    found = {"a": of_a, "b": of_b, "difference": fmean(of_a) - fmean(of_b)}
+    if not (stdev(of_a) or stdev(of_b)):
+        return {**found, "interval": None, "p": None}
     test = stats.ttest_ind(of_a, of_b, equal_var=False)
     low, high = test.confidence_interval()
-    return {
-        "a": of_a, "b": of_b, "difference": fmean(of_a) - fmean(of_b),
-        "interval": [float(low), float(high)], "p": float(test.pvalue),
-    }  # fmt: skip
+    return {**found, "interval": [float(low), float(high)], "p": float(test.pvalue)}
 
 
 def side_of(each: Configuration) -> Side:

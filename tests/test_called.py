@@ -29,12 +29,20 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_in_a_checkout_commands_are_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one that runs is named as it was, from wherever that is."""
+    """The one that runs is named as it was, from wherever that is, and the others stand beside."""
     clear(monkeypatch)
     monkeypatch.setattr(sys, "argv", ["../train.py", "seed=1"])
-    assert "python report.py" == called("report")
+    assert "python ../report.py" == called("report")
     assert ["python", "../train.py"] == called_here("train")
-    assert "       python train.py -m reward=rouge,meteor,bleu" in TRAIN.help_text()
+    assert "       python ../train.py -m reward=rouge,meteor,bleu" in TRAIN.help_text()
+
+
+def test_a_script_that_was_typed_from_the_root_is_named_in_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clear(monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["/home/me/tersely/train.py"])
+    assert "python report.py" == called("report")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def remember_the_door() -> None:
 
 def called(name: str) -> str:
     """The command `name` (train, evaluate, report) as one types it."""
-    return f"{CONSOLE_SCRIPT} {name}" if _by_console_script() else f"{_python()} {name}.py"
+    return f"{CONSOLE_SCRIPT} {name}" if _by_console_script() else f"{_python()} {_script(name)}"
 
 
 def called_here(name: str) -> list[str]:
@@ -36,7 +36,19 @@ def called_here(name: str) -> list[str]:
 
 
 def _by_console_script() -> bool:
-    return Path(os.environ.get(DOOR_VARIABLE) or sys.argv[0]).name == CONSOLE_SCRIPT
+    return _door().name == CONSOLE_SCRIPT
+
+
+def _door() -> Path:
+    """What was started, as it was typed."""
+    return Path(os.environ.get(DOOR_VARIABLE) or sys.argv[0])
+
+
+def _script(name: str) -> Path:
+    """That of the command `name`: beside the one that was started; a path from the root is
+    shortened here, too."""
+    script = Path(f"{name}.py")
+    return script if _door().is_absolute() else _door().with_name(script.name)
 
 
 def _python() -> str:
