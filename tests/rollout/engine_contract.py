@@ -1,5 +1,6 @@
 """What holds of every rollout engine; the tests of each call it."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 
@@ -39,6 +40,7 @@ def keep_the_contract(
     assert all(math.isfinite(number) for number in sampler.metrics().values())
     sampler.close()
     sampler.close()
-    assert groups == config.build(policy, seed).sample(prompts, snapshot, 3)
+    with contextlib.closing(config.build(policy, seed)) as another:
+        assert groups == another.sample(prompts, snapshot, 3)
     after = dict(tree_flatten(policy.parameters()))
     assert all(mx.array_equal(array, after[name]) for name, array in before.items())
