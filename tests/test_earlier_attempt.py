@@ -112,3 +112,11 @@ def test_other_code_is_said_and_other_data_or_another_model_are_refused(
 def test_what_an_older_version_did_not_keep_is_not_held_against_a_run(tmp_path: Path) -> None:
     begun(tmp_path)
     take_folder(tmp_path, YAML, CHOICES).check_model("m1")
+
+
+def test_a_link_to_a_checkpoint_that_is_gone_is_nothing(tmp_path: Path) -> None:
+    """Somebody has deleted the checkpoints to save space."""
+    take_folder(tmp_path, YAML, CHOICES)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "latest").symlink_to("step_000040")
+    assert not take_folder(tmp_path, YAML.replace("40", "80"), CHOICES).there

@@ -165,7 +165,9 @@ def _as_it_was(folder: Path) -> EarlierAttempt:
 
 def _first_of(folder: Path, patterns: tuple[str, ...]) -> Path | None:
     found = (path for pattern in patterns for path in sorted(folder.glob(pattern)))
-    return next((path for path in found if path.is_dir() or path.stat().st_size), None)
+    # A link to a checkpoint that somebody has deleted is nothing.
+    there = (path for path in found if path.exists())
+    return next((path for path in there if path.is_dir() or path.stat().st_size), None)
 
 
 def kept_values(folder: Path) -> Values | None:

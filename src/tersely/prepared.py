@@ -85,6 +85,7 @@ def prepare(config: Config) -> Prepared:
     schedule_of(config.trainer, config.rollout)  # may refuse
     for split in prompts.values():
         check_context(policy, split, config.rollout.max_tokens)
+    config.rollout.check_prompts(max(len(prompt.token_ids) for prompt in prompts["train"]))
     return Prepared(
         config=config,
         policy=policy,

@@ -157,9 +157,16 @@ def key_of(stage: Stage, config: Config, data: str, model: str) -> str:
             "model": model,
             "seed": config.seed,
             "precision": precision_of(config.trainer).name,
+            "scored by": _deciding_scores(config),
             **{name: _deciding(getattr(config, name)) for name in groups},
         }
     )
+
+
+def _deciding_scores(config: Config) -> list[object]:
+    """How the scores are computed that decide when a stage ends, where scores do."""
+    reward = config.reward
+    return [reward.bleu_smooth, reward.meteor_matching.name] if config.trainer.patience else []
 
 
 def _deciding(choice: Any) -> list[object]:

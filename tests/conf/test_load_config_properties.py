@@ -141,6 +141,7 @@ REFUSED: list[tuple[str, str, dict[str, object], str]] = [
     ("rollout", "vllm_local", {"context": -1}, r"rollout\.context"),
     ("rollout", "vllm_local", {"context": 100}, r"rollout\.context"),
     ("rollout", "vllm_local", {"python": ""}, r"rollout\.python"),
+    ("trainer", "default", {"steps": 1, "best_by": "meteor"}, r"set trainer\.evaluate_every"),
     ("tuning", "lora", {"rank": 2**31}, r"tuning\.rank"),
     ("tuning", "lora", {"scale": 1e308}, r"tuning\.scale"),
 ]

@@ -48,6 +48,19 @@ def test_one_that_is_there_is_trained_by_nobody(
     assert [0, 20] == [stage.left for stage in lists[0]]
 
 
+def test_scores_that_end_a_stage_part_it(jobs: Callable[..., Jobs], facts: Facts) -> None:
+    """BLEU, smoothed or not, decides when a stage ends and which weights it ends with."""
+
+    def stages(*more: str) -> int:
+        swept = ("strategy=staged", "reward=bleu", "reward.bleu_smooth=true,false", *more)
+        planned = jobs(*NAMED, *swept).planned
+        known = {each.number: facts for each in planned}
+        return len(stages_left(planned, known, {each.number: Done() for each in planned})[1])
+
+    looks = ("trainer.evaluate_every=5", "trainer.best_by=bleu")
+    assert [1, 1, 2] == [stages(), stages(*looks), stages(*looks, "trainer.patience=2")]
+
+
 def test_without_data_and_model_it_is_told_by_configuration(jobs: Callable[..., Jobs]) -> None:
     """And steps of an epoch are not known."""
     planned = jobs(

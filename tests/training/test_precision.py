@@ -129,6 +129,21 @@ def test_beyond_the_largest_is_that_or_infinity_and_no_number_stays_none() -> No
     assert mx.isnan(stochastic_bf16(nan, mx.random.key(5))).all().item()
 
 
+def test_below_adapters_nothing_is_rounded_away() -> None:
+    """Masters are of what is trained. What a stage before has left in the other weights, as 0.02,
+    which is 163.84 * 2^-13, is kept by chance: 84 % of 10,000 go up, five deviations allowed."""
+    model = nn.Module()
+    model.base, model.adapter = Vectors([0.02] * 10_000), Vectors([0.02] * 10_000)
+    model.base.freeze()
+
+    cast(model, Precision.bf16_master, mx.random.key(8))
+
+    (base,), (adapter,) = model.base.vectors, model.adapter.vectors
+    assert 8_400 == pytest.approx(int(mx.sum(base == 164 * 2**-13).item()), abs=184)
+    assert mx.all(adapter == 164 * 2**-13).item()
+    assert mx.bfloat16 == base.dtype == adapter.dtype
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 5), (2, 0, 3)])
 def test_any_shape(shape: tuple[int, ...]) -> None:
     rounded = stochastic_bf16(mx.full(shape, 1 + 2**-8), mx.random.key(6))

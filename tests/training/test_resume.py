@@ -5,7 +5,9 @@ import math
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +286,104 @@ def test_a_reward_that_is_no_number_loses_no_step(
     go(resumed, prompts, tmp_path / "it", rest)
 
     assert 4 == min(rest.metrics)
+    assert same(whole, resumed)
+
+
+class Impossible(Sampler):
+    """From a step on, what it claims to have drawn for the last prompt is next to impossible, and
+    a ratio to that is infinite."""
+
+    def __init__(self, inner: Sampler, step: int) -> None:
+        self._inner, self._step = inner, step
+
+    def sample(self, prompts: Sequence[Prompt], snapshot: Snapshot, step: int) -> tuple[Group, ...]:
+        *groups, last = self._inner.sample(prompts, snapshot, step)
+        if step >= self._step:
+            rollouts = (
+                replace(each, sampler_logprobs=(-1e4,) * len(each.token_ids))
+                for each in last.rollouts
+            )
+            last = replace(last, rollouts=tuple(rollouts))
+        return (*groups, last)
+
+
+def test_a_step_that_diverged_is_taken_again_and_counted_once(
+    eager: Load, prompts: Sequence[Prompt], tmp_path: Path
+) -> None:
+    """The updates of steps 3 to 5 are left out, and the third is one too many. Whoever goes on
+    stands after step 4, with two of them."""
+    for _ in range(2):
+        with pytest.raises(TrainingDiverged, match="3 updates in a row, up to step 5"):
+            go(
+                eager(),
+                prompts,
+                tmp_path,
+                Steps(),
+                sampler=lambda inner: Impossible(inner, 2),
+                max_skipped_updates=2,
+            )
+    state = json.loads((tmp_path / "checkpoints/step_000004/training_state.json").read_text())
+    assert {"in_a_row": 2, "total": 2} == state["history"]["skipped"]
+
+
+def test_a_step_that_diverged_after_one_of_its_updates_is_not_kept(
+    eager: Load, prompts: Sequence[Prompt], tmp_path: Path
+) -> None:
+    """The weights have the first update of step 4, which whoever goes on makes again: after step
+    2, where a checkpoint was due."""
+    whole, resumed, settings = eager(), eager(), {"mini_batches": 2}
+    go(whole, prompts, tmp_path / "whole", Steps(), **settings)
+
+    with pytest.raises(TrainingDiverged, match="1 updates in a row, up to step 4") as raised:
+        go(
+            eager(),
+            prompts,
+            tmp_path / "it",
+            Steps(),
+            sampler=lambda inner: Impossible(inner, 3),
+            max_skipped_updates=0,
+            **settings,
+        )
+    rest = Steps()
+    go(resumed, prompts, tmp_path / "it", rest, **settings)
+
+    assert "can go on" not in str(raised.value)
+    assert 3 == min(rest.metrics)
+    assert same(whole, resumed)
+
+
+def test_a_request_to_stop_keeps_rollouts_that_are_late(
+    eager: Load, prompts: Sequence[Prompt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are waited for anyway where this process samples them: no thread can be ended."""
+    monkeypatch.setattr("tersely.training.trainer.STOPPING_GRACE_S", 0.0)
+    asked = threading.Event()
+
+    class Late(Sampler):
+        def __init__(self, inner: Sampler) -> None:
+            self._inner = inner
+
+        def sample(
+            self, prompts: Sequence[Prompt], snapshot: Snapshot, step: int
+        ) -> tuple[Group, ...]:
+            if step == 3:
+                asked.wait(10)
+            return self._inner.sample(prompts, snapshot, step)
+
+        def close(self) -> None:
+            asked.set()
+
+    whole, resumed = eager(), eager()
+    go(whole, prompts, tmp_path / "whole", Steps())
+    with pytest.raises(RunStopped, match="after step 3"):
+        go(
+            eager(),
+            prompts,
+            tmp_path / "it",
+            Steps(3, lambda: os.kill(os.getpid(), signal.SIGINT)),
+            sampler=Late,
+        )
+    go(resumed, prompts, tmp_path / "it", Steps())
     assert same(whole, resumed)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,17 +165,12 @@ class Policy:
         parameters: dict[str, Any] = self.model.parameters()
         return parameters
 
-    def merged_parameters(self, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def merged_parameters(self) -> dict[str, Any]:
         """The parameter tree of the checkpoint's own architecture: adapters are added to the
-        weights beside them. The policy keeps its adapters.
-
-        Of `parameters`, a tree as `parameters()` gives it; without them, of the policy as it is.
-        """
+        weights beside them. The policy keeps its adapters."""
         from tersely.policy.lora import merge
 
         twin = self.twin()
-        if parameters is not None:
-            twin.update(parameters)
         merge(twin)
         merged: dict[str, Any] = twin.parameters()
         return merged

@@ -116,6 +116,10 @@ class RolloutConfig:
     def check(self, tuning: TuningConfig) -> None:
         """Raise `ConfigError` where this engine cannot sample from what `tuning` trains."""
 
+    def check_prompts(self, longest: int) -> None:
+        """Raise `ConfigError` where this engine has no room for a completion of a prompt of
+        `longest` tokens; what the model has room for is looked at elsewhere."""
+
     def computing_threads(self) -> int:
         """Threads of this process that compute at once, the update's included."""
         return 1

@@ -154,6 +154,11 @@ class TrainerConfig:
                 f"trainer.patience={self.patience} counts looks at the validation split, and "
                 "there are none; set trainer.evaluate_every to the steps between two of them"
             )
+        if self.best_by != TrainerConfig.best_by and self.evaluate_every is None:
+            raise ConfigError(
+                f"trainer.best_by={self.best_by} says which look at the validation split was "
+                "best, and there are none; set trainer.evaluate_every to the steps between two"
+            )
         if self.memory_limit_gb is not None and not 0 < self.memory_limit_gb < math.inf:
             raise ConfigError(
                 f"trainer.memory_limit_gb must be above 0, got {self.memory_limit_gb}; leave it "

@@ -35,21 +35,28 @@ def cast(model: nn.Module, precision: Precision, key: mx.array) -> None:
     `fp32`, bfloat16 for the others.
 
     `bf16_stochastic` rounds by chance here too: what a stage before has learned may lie between
-    two values of bfloat16. A bfloat16 checkpoint stays what it is.
+    two values of bfloat16. So does `bf16_master` what is not trained in this stage and has no
+    float32 beside it, as the weights below adapters. A bfloat16 checkpoint stays what it is.
     """
-    if precision is Precision.bf16_stochastic:
-        leaves = tree_flatten(model.parameters())
-        keys = mx.random.split(key, len(leaves))
-        model.update(
-            tree_unflatten(
-                [
-                    (name, stochastic_bf16(array, own) if array.dtype == mx.float32 else array)
-                    for (name, array), own in zip(leaves, keys, strict=True)
-                ]
-            )
-        )
+    by_chance = {
+        Precision.bf16_stochastic: dict(tree_flatten(model.parameters())),
+        Precision.bf16_master: dict(_frozen(model)),
+    }.get(precision, {})
+    if by_chance:
+        keys = mx.random.split(key, len(by_chance))
+        rounded = [
+            (name, stochastic_bf16(array, own) if array.dtype == mx.float32 else array)
+            for (name, array), own in zip(by_chance.items(), keys, strict=True)
+        ]
+        model.update(tree_unflatten(rounded))
     model.set_dtype(mx.float32 if precision is Precision.fp32 else mx.bfloat16)
     mx.eval(model.parameters())
+
+
+def _frozen(model: nn.Module) -> list[tuple[str, mx.array]]:
+    """What is not trained, by name."""
+    trained = dict(tree_flatten(model.trainable_parameters()))
+    return [leaf for leaf in tree_flatten(model.parameters()) if leaf[0] not in trained]
 
 
 class _Leaf(NamedTuple):

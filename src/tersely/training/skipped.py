@@ -23,6 +23,7 @@ class Skipped:
         self._folder, self._most = folder, most_in_a_row
         self._in_a_row = self._now = self._longest = 0
         self.total = 0
+        self._before = self.state()
 
     def state(self) -> dict[str, int]:
         """What counts over steps; for `restore`."""
@@ -34,6 +35,7 @@ class Skipped:
 
     def count(self, left_out: Sequence[bool]) -> None:
         """After each step: which of its updates were left out, in their order."""
+        self._before = self.state()
         self._now, self._longest = sum(left_out), 0
         for each in left_out:
             self._in_a_row = self._in_a_row + 1 if each else 0
@@ -43,19 +45,21 @@ class Skipped:
     def keep(self, batch: Batch, advantages: Sequence[Sequence[float]]) -> None:
         """Keep the batch of the step that was just counted, if any of its updates was left out.
 
-        Raises `TrainingDiverged` when more than the most in a row were.
+        Raises `TrainingDiverged` when more than the most in a row were, and counts as before that
+        step, which whoever goes on takes again.
         """
         if not self._now:
             return
         file = self._write(batch, advantages)
         log.warning(
-            "step %d: loss or gradient was not finite, %d of its updates left out; weights and "
-            "optimizer are as before, the batch is in %s",
+            "step %d: loss or gradient was not finite, %d of its updates left out, which changed "
+            "neither weights nor optimizer; the batch is in %s",
             batch.step + 1,
             self._now,
             file,
         )
         if self._longest > self._most:
+            self.restore(self._before)
             raise TrainingDiverged(
                 f"{self._longest} updates in a row, up to step {batch.step + 1}, had a loss or a "
                 f"gradient that is not finite; their batches are in {self._folder}. Lower "

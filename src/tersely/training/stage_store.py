@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 CODE = {
     "data",
+    "evaluation",
     "objective",
     "policy",
     "prepared.py",

@@ -118,7 +118,7 @@ def train(
     )
     lifeline = stage.lifeline
     first, in_flight = lifeline.pick_up(weights, stage.counts, order)
-    done = first
+    done, updates = first, weights.updates
     with between_steps() as stop:
         try:
             with Prefetcher(
@@ -135,14 +135,18 @@ def train(
                         break
                     sampled = rollouts.next_batch()
                     stage.step(sampled, version, done + 1)
-                    done += 1
+                    done, updates = done + 1, weights.updates
                 if stop.requested:
-                    in_flight = rollouts.in_flight(schedule.version_at(done), STOPPING_GRACE_S)
+                    # Closed below, a sampler may give up what it is about.
+                    rollouts.in_flight(schedule.version_at(done), STOPPING_GRACE_S)
             if stop.requested:
+                in_flight = rollouts.in_flight(schedule.version_at(done), wait_s=0)
                 stop.raise_stopped(lifeline.keep(done, weights, in_flight))
         except TerselyError as error:
             kept = None
-            if isinstance(error, RolloutError | TrainingDiverged) and done > first:
+            sound = isinstance(error, RolloutError | TrainingDiverged) and done > first
+            # Not where a step has made some of its updates: it would make them once more.
+            if sound and updates == weights.updates:
                 # What was learned before is sound; so are rollouts that are there.
                 begun = [sampled] if isinstance(error, TrainingDiverged) else []
                 ahead = rollouts.in_flight(schedule.version_at(done), wait_s=0)
@@ -199,11 +203,15 @@ class _Stage:
             "time/updating": updating,
             "speed/tokens_per_second": sampled_tokens(batch) / (sampled.waiting_seconds + updating),
             "memory/peak_gb": mx.get_peak_memory() / 1e9,
-            **self.lifeline.look(number),
         }
+        try:
+            self.left_out.keep(batch, advantages)
+        except TrainingDiverged:
+            self.reporter.step(number, metrics)  # what went wrong; no more counts of this step
+            raise
+        metrics |= self.lifeline.look(number)
         seen = Seen(number, version, batch, scores, advantages, metrics, self.reference)
         self.reporter.step(number, metrics | self.checks.after_step(seen))
-        self.left_out.keep(batch, advantages)
         self.checks.enforce()
 
 

@@ -82,3 +82,20 @@ def test_adapters_are_published_only_where_there_are_some() -> None:
     config(sync=Sync.reload).check(LoraConfig())
     with pytest.raises(ConfigError, match="trains none"):
         VllmLocalConfig(sync=Sync.lora).check(FullConfig())
+
+
+def test_adapters_of_a_rank_that_vllm_takes() -> None:
+    """Known before anything is scored."""
+    config(sync=Sync.lora).check(LoraConfig(rank=256))
+    with pytest.raises(ConfigError, match=r"tuning\.rank=257 is more than vLLM takes"):
+        config(sync=Sync.lora).check(LoraConfig(rank=257))
+    config(sync=Sync.reload).check(LoraConfig(rank=257))
+
+
+@pytest.mark.parametrize(("context", "longest"), [(0, 4000), (500, 404)])
+def test_a_server_has_room_for_every_prompt(context: int, longest: int) -> None:
+    """4,096 positions where nothing is said; 96 of them are the completion's."""
+    config = VllmLocalConfig(context=context, max_tokens=96)
+    config.check_prompts(longest)
+    with pytest.raises(ConfigError, match=rf"set rollout\.context={longest + 97}"):
+        config.check_prompts(longest + 1)

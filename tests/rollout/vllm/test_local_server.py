@@ -5,8 +5,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import mlx.core as mx
 import pytest
 
 from tersely.errors import RolloutError
@@ -37,6 +40,26 @@ def test_closed_before_its_first_step_it_starts_nothing(
     sampler.close()
     with pytest.raises(RolloutError, match="stopped"):
         sampler.sample([], snapshot(), 1)
+
+
+def test_it_may_start_beside_an_update(
+    sampler: LocalServerSampler, stand_in_checkpoint: Path
+) -> None:
+    """As where a run goes on with rollouts that it had in flight: while a gradient is taken, the
+    model has arrays that nobody else can compute with."""
+    sampler._server._options[0] = f"model={stand_in_checkpoint}"
+    model = sampler._policy.model
+    raised: list[BaseException | None] = []
+
+    def loss(parameters: Any) -> mx.array:
+        model.update(parameters)
+        with ThreadPoolExecutor() as rollouts:
+            raised.append(rollouts.submit(sampler._started).exception())
+        return mx.sum(model(mx.array([[1, 2, 3]])))
+
+    mx.eval(mx.grad(loss)(model.trainable_parameters()))
+    sampler.close()
+    assert [None] == raised
 
 
 def test_closed_while_it_starts_it_ends_at_once(

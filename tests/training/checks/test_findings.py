@@ -10,6 +10,7 @@ from watched_stages import a_setting, a_step
 
 from tersely.errors import CheckFailed
 from tersely.training.checks.all import CHECKS, Checks
+from tersely.training.checks.examples import METRIC_MISSING
 from tersely.training.checks.findings import Findings
 from tersely.training.checks.seen import Finding
 
@@ -106,7 +107,7 @@ def test_a_resumed_run_finds_the_same_at_the_same_step(caplog: pytest.LogCapture
 
 
 def test_names_are_unique_and_every_check_is_documented() -> None:
-    names = [check.name for check in CHECKS]
+    names = [*(check.name for check in CHECKS), METRIC_MISSING]
     assert len(names) == len(set(names))
     text = (DOCS / "checks.md").read_text()
     assert names == [

@@ -228,12 +228,6 @@ def test_a_term_at_zero_is_found_unless_zero_is_its_best() -> None:
     assert {} == found(steps("length"))
 
 
-def test_a_term_that_some_groups_lack_is_found_at_once() -> None:
-    full = {"length": (-0.1, -0.5, 0.0, -0.2), "rouge": (0.2, 0.3, 0.1, 0.25)}
-    part = {"length": full["length"]}
-    assert {"metric_missing": 1} == found([scored(a_step(1), full, full, part)])
-
-
 def test_scores_that_some_summaries_lack_are_named_with_their_number() -> None:
     """The facts of one of three posts are known, and one METEOR is not a number."""
     scores = [

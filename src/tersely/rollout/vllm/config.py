@@ -101,10 +101,18 @@ class WorkersConfig(RolloutConfig):
 
     def check(self, tuning: TuningConfig) -> None:
         """Adapters are published by `rollout.sync=lora` alone, and it has nothing else."""
+        from tersely.rollout.vllm.serving.options import LORA_RANKS
+
         if self.sync is Sync.lora and not isinstance(tuning, LoraConfig):
             raise ConfigError(
                 "rollout.sync=lora gives workers adapters, and tuning=full trains none; set "
                 "tuning=lora, or rollout.sync=reload"
+            )
+        most = LORA_RANKS[-1]
+        if self.sync is Sync.lora and isinstance(tuning, LoraConfig) and tuning.rank > most:
+            raise ConfigError(
+                f"tuning.rank={tuning.rank} is more than vLLM takes adapters of; set it to {most} "
+                "or less, or rollout.sync=reload, which sends whole weights"
             )
 
 
@@ -201,6 +209,19 @@ class VllmLocalConfig(WorkersConfig):
                 f"rollout=vllm_local cannot start a server: {error} (here the key is "
                 "rollout.python)"
             ) from error
+
+    def check_prompts(self, longest: int) -> None:
+        """The server refuses what it has no room for, in the middle of a run."""
+        from tersely.rollout.vllm.serving.options import CONTEXT
+
+        context = self.context or CONTEXT
+        if longest + self.max_tokens > context:
+            raise ConfigError(
+                f"a prompt of {longest} tokens and rollout.max_tokens={self.max_tokens} need "
+                f"{longest + self.max_tokens} positions, and the server of this run is started "
+                f"with {context}; set rollout.context={longest + self.max_tokens}, or lower "
+                "prompt.max_tokens"
+            )
 
     def build(self, policy: "Policy", seed: int, folder: Path = Path()) -> Sampler:
         """A client of a server of its own, started with the first step."""

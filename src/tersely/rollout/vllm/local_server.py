@@ -10,6 +10,7 @@ from tersely.policy.tuning import LoraConfig
 from tersely.records import Group, Prompt
 from tersely.rollout.sampler import Sampler, Snapshot
 from tersely.rollout.vllm.config import Sync, VllmLocalConfig
+from tersely.rollout.vllm.publishing.score import TrainerScorer
 from tersely.rollout.vllm.sampler import VllmSampler
 from tersely.rollout.vllm.serving.server import LocalServer
 
@@ -20,6 +21,8 @@ class LocalServerSampler(Sampler):
     def __init__(self, policy: Policy, config: VllmLocalConfig, seed: int, folder: Path) -> None:
         """The server's logs go to `folder`."""
         self._policy, self._config, self._seed = policy, config, seed
+        # The server may start beside an update, while the model has what that computes with.
+        self._scorer = TrainerScorer(policy, config.temperature)
         adapters = policy.tuning if config.sync is Sync.lora else None
         self._server = LocalServer(
             policy.folder,
@@ -55,7 +58,7 @@ class LocalServerSampler(Sampler):
         if self._sampler is None:
             url = self._server.start()
             self._raise_if_ended()
-            self._sampler = VllmSampler(self._policy, self._config, self._seed, [url])
+            self._sampler = VllmSampler(self._policy, self._config, self._seed, [url], self._scorer)
             threading.Thread(target=self._watch, name="vllm server", daemon=True).start()
         return self._sampler
 

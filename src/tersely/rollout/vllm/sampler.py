@@ -31,16 +31,23 @@ class VllmSampler(Sampler):
     """
 
     def __init__(
-        self, policy: Policy, config: WorkersConfig, seed: int, workers: Sequence[str]
+        self,
+        policy: Policy,
+        config: WorkersConfig,
+        seed: int,
+        workers: Sequence[str],
+        scorer: TrainerScorer | None = None,
     ) -> None:
         """`workers` are addresses; nothing is asked of them before the first `sample`. Raises
-        `ConfigError` where `config.sync` does not go with what is trained."""
+        `ConfigError` where `config.sync` does not go with what is trained. `scorer` is one that
+        was made before, for who has no addresses until the policy is being trained."""
         self._tokenizer, self._config, self._seed = policy.tokenizer, config, seed
         self._vocabulary = policy.vocabulary()
         self._workers = [
             Worker(url, timeout_s=config.timeout_s, token=token_for(url)) for url in workers
         ]
-        self._sync = Synchroniser(policy, config, TrainerScorer(policy, config.temperature).of)
+        scorer = scorer or TrainerScorer(policy, config.temperature)
+        self._sync = Synchroniser(policy, config, scorer.of)
         self._fleet = Fleet(
             self._workers,
             self._sync.bring,
@@ -75,7 +82,8 @@ class VllmSampler(Sampler):
         )
 
     def metrics(self) -> dict[str, float]:
-        """How the workers do, and what publishing the last weights took."""
+        """How the workers do, and what publishing took before this step's rollouts: next to
+        nothing where they have the weights of the step before."""
         counts = self._fleet.counts
         return {
             "rollout/live_workers": float(counts.live),

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
-from tersely.training.checks.rewards import MetricMissing
 from tersely.training.checks.seen import Check, Finding, Seen
 
+METRIC_MISSING = "metric_missing"
 LEFT_OUT_SHARE = 0.05
 """Share of the training posts left out for their length that is too large to be a few outliers."""
 
@@ -50,7 +50,7 @@ def missing_scores(scores: Sequence[Scored]) -> Finding | None:
     if not partly:
         return None
     return Finding(
-        MetricMissing.name,
+        METRIC_MISSING,
         f"of {len(rows)} summaries some have no score: {', '.join(partly)} have one. Means of "
         "different posts cannot be compared; give every post what the score needs (facts, "
         "references), or compare runs on those posts alone that have it",

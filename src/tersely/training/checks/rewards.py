@@ -1,13 +1,12 @@
 """Checks of what is rewarded: whether each term has a say, and whether there is anything to say."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 from typing import Any, ClassVar
 
 from tersely.records import Scores
-from tersely.training.checks.seen import Check, Recent, Seen
+from tersely.training.checks.seen import Recent, Seen
 from tersely.training.metrics import ZERO_SPREAD
 
 NO_SPREAD_SHARE = 0.5
@@ -106,25 +105,6 @@ class TermConstant(Recent):
                 f"last {self.window} steps: it tells next to none of them apart, so it is not "
                 f"learned{_REMEDY.get(name, '; look at the summaries and at how it scores them')}"
             )
-        return None
-
-
-class MetricMissing(Check):
-    """A reward term lacks the scores of some completions."""
-
-    name: ClassVar[str] = "metric_missing"
-
-    def look(self, seen: Seen) -> str | None:
-        sizes = [len(group.rollouts) for group in seen.batch.groups]
-        for name in _names(seen.scores):
-            have = [sum(map(math.isfinite, scores.terms.get(name, ()))) for scores in seen.scores]
-            if have != sizes:
-                return (
-                    f"the reward term {name} has scored {sum(have)} of {sum(sizes)} completions of "
-                    "this step; rewards of completions with and without it are not comparable, and "
-                    "its mean is that of some of them. Let it score every completion, or leave it "
-                    "out of the reward"
-                )
         return None
 
 

@@ -32,7 +32,7 @@ def sampled_by(
     return asyncio.run(sample())
 
 
-def answered_by(handler: Handler, **call: Any) -> Any:
+def answered_by(handler: Handler, timeout_s: float = 10, **call: Any) -> Any:
     """What `Worker.call` makes of the answer of `handler`."""
 
     async def ask() -> Any:
@@ -42,7 +42,7 @@ def answered_by(handler: Handler, **call: Any) -> Any:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]
-        worker = Worker(f"http://127.0.0.1:{port}", timeout_s=10, token="a-token")
+        worker = Worker(f"http://127.0.0.1:{port}", timeout_s=timeout_s, token="a-token")
         try:
             return await worker.call("/path", **call)
         finally:
@@ -190,7 +190,7 @@ def test_every_status_but_a_success_is_a_fault(status: int, kind: type[WorkerFau
     assert (kind, True) == (type(caught.value), len(caught.value.what) < 400)
 
 
-def test_a_call_can_have_a_deadline_of_its_own() -> None:
+def test_a_server_that_is_silent_has_stalled() -> None:
     async def slow(request: web.Request) -> web.Response:
         await asyncio.sleep(3600)
         return web.Response()

@@ -5,6 +5,7 @@ import hashlib
 import os
 import socket
 import subprocess
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -233,3 +234,36 @@ def test_a_published_folder_can_be_read_by_workers_of_other_users(
     assert [usual, usual] == [
         folder.stat().st_mode for folder in (published.folder, published.folder.parent)
     ]
+
+
+def test_closed_before_anything_is_written_it_writes_nothing(
+    policy: Policy, tmp_path: Path
+) -> None:
+    """A run may be stopped while its first weights are on their way."""
+    weights = weights_of(policy, tmp_path)
+    weights.close()
+    with pytest.raises(RolloutError, match="stopped"):
+        weights.write(snapshot(policy))
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_closed_while_it_writes_it_leaves_nothing(
+    fails: bool, policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the files could be written to the end or lost their folder on the way."""
+    weights = weights_of(policy, tmp_path)
+    write_shards = weights_module.write_shards
+
+    def slow(arrays: dict[str, mx.array], folder: Path) -> dict[str, str]:
+        closing = threading.Thread(target=weights.close)
+        closing.start()
+        closing.join()
+        if not fails:
+            folder.mkdir(parents=True)
+        return write_shards(arrays, folder)
+
+    monkeypatch.setattr(weights_module, "write_shards", slow)
+    with pytest.raises(RolloutError, match="stopped"):
+        weights.write(snapshot(policy))
+    assert [] == list(tmp_path.iterdir())

@@ -41,20 +41,13 @@ class Worker:
         """Returns if the server says so. Raises `WorkerFault`."""
         await self._ask("/health", None, "GET", min(HEALTH_S, self._timeout_s))
 
-    async def call(
-        self,
-        path: str,
-        body: Any = None,
-        *,
-        method: str = "POST",
-        timeout_s: float | None = None,
-    ) -> Any:
+    async def call(self, path: str, body: Any = None, *, method: str = "POST") -> Any:
         """The JSON that the server answers, None for an empty reply.
 
         Raises `Refused` for a request that it will never take, `NotFound`, and `WorkerFault` for
         everything else that is not a success with JSON, or is not there in time.
         """
-        raw = await self._ask(path, body, method, timeout_s or self._timeout_s)
+        raw = await self._ask(path, body, method, self._timeout_s)
         if not raw.strip():
             return None
         try:

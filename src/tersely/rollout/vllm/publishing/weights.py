@@ -3,6 +3,7 @@
 import secrets
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,10 @@ DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16}
 
 
 class Weights:
-    """The versions of one run and stage. The newest are there, older ones are removed."""
+    """The versions of one run and stage. The newest are there, older ones are removed.
+
+    `close` may be called from another thread than `write`, which then raises `RolloutError`.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class Weights:
             )
         self._adapters_only, self._asked_folder = adapters_only, folder
         self._folder: Path | None = None
+        self._opening, self._closed = threading.Lock(), False
         self._prefix = f"{OWN}{secrets.token_hex(2)}"
         self._folders: list[Path] = []
         self._newest: Score | None = None
@@ -91,7 +96,12 @@ class Weights:
         )
 
     def close(self) -> None:
-        """Remove what was written."""
+        """Remove what was written; what another thread is writing, that one removes."""
+        with self._opening:
+            self._closed = True
+        self._remove()
+
+    def _remove(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -111,19 +121,32 @@ class Weights:
     ) -> Files:
         tag = f"{self._prefix}-{name}"
         try:
-            if self._folder is None:
-                self._folder = self._make_folder(size)
-            folder = self._folder / tag
+            folder = self._open(size) / tag
             folder.mkdir()
             checksums = write(folder)
         except OSError as error:
+            self._raise_if_closed()
             where = self._folder or self._asked_folder or tempfile.gettempdir()
             raise RolloutError(
                 f"{size / 1e9:.1f} GB of weights for the workers cannot be written to {where} "
                 f"({error.strerror}); set rollout.publish_folder to a folder with room for "
                 f"{KEPT + 1} times as much"
             ) from error
+        self._raise_if_closed()
         return Files(version, tag, folder, checksums)
+
+    def _open(self, size: int) -> Path:
+        """The folder of all versions, made for the first, which has `size` bytes."""
+        with self._opening:
+            self._raise_if_closed()
+            if self._folder is None:
+                self._folder = self._make_folder(size)
+            return self._folder
+
+    def _raise_if_closed(self) -> None:
+        if self._closed:
+            self._remove()
+            raise RolloutError("sampling was stopped")
 
     def _make_folder(self, size: int) -> Path:
         """For versions of `size` bytes."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from tersely.errors import ConfigError, ModelError
 from tersely.rollout.vllm.serving.interpreter import Installed, Platform
-from tersely.rollout.vllm.serving.options import LORA_RANKS, ServeOptions
+from tersely.rollout.vllm.serving.options import CONTEXT, LORA_RANKS, ServeOptions
 from tersely.rollout.vllm.token import TOKEN_VARIABLE, server_token
 
 WORKER_PACKAGE = "tersely_worker"
@@ -21,8 +21,6 @@ WORKER_PACKAGE = "tersely_worker"
 FOLDER_VARIABLE = "TERSELY_SERVE_FOLDER"
 CPU_HEAD_DIMS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 """What vLLM's attention on a CPU has kernels for (v1/attention/backends/cpu_attn.py)."""
-CONTEXT = 4096
-"""Most tokens, where nothing else is said: memory and start-up grow with them."""
 CPU_SEQUENCES = 32
 """Sequences of full length that the KV cache on a CPU has room for, where that is affordable."""
 CPU_CACHE_BYTES = (256 << 20, 4 << 30)

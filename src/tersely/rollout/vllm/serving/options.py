@@ -19,6 +19,8 @@ METAL_PYTHON = Path("~/.venv-vllm-metal/bin/python")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256)
 """What vLLM has room for adapters of: any of these, or less."""
+CONTEXT = 4096
+"""Most tokens, where nothing else is said: memory and start-up grow with them."""
 
 Value = TypeVar("Value", str, int, float)
 
