@@ -35,6 +35,15 @@ def test_different_posts_versions_and_seeds_are_named(tmp_path: Path) -> None:
     assert seeds.startswith("All configurations have one seed only.")
 
 
+def test_a_single_run_with_other_posts_is_named(tmp_path: Path) -> None:
+    """Though its configuration has a run with all of them."""
+    for seed, scores in enumerate((SCORES, SCORES[:2])):
+        write_run(tmp_path / f"r{seed}", scores, seed=seed)
+        write_run(tmp_path / f"l{seed}", SCORES, reward="length", seed=seed)
+    (said,) = cautions(results(sorted(tmp_path.iterdir())))
+    assert "2 of up to 3 are common" in said
+
+
 def test_a_repetition_is_named(tmp_path: Path) -> None:
     """It is no second seed."""
     write_run(tmp_path / "a", SCORES, before=SCORES)

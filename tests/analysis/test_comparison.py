@@ -77,6 +77,7 @@ def test_a_family_is_judged_together() -> None:
     assert 0.1484 == pytest.approx(first.adjusted.adjusted, abs=1e-4)
     assert 0.1484 == pytest.approx(second.adjusted.adjusted, abs=1e-4)
     assert nothing.adjusted is None and not nothing.survives
+    assert 0.025 == first.level
 
 
 def test_the_interval_belongs_to_the_p() -> None:

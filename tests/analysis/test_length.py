@@ -11,7 +11,6 @@ from tersely.analysis.length import (
     EqualLength,
     Within,
     at_equal_length,
-    both_within_budget,
     frontier,
     within_budget,
 )
@@ -134,14 +133,6 @@ def test_within_budget_by_hand() -> None:
 def test_nothing_within_budget_has_no_mean() -> None:
     assert Within(0, 5, None, 0) == within_budget(SCORES, LENGTHS, target=200)
     assert 0.0 == within_budget({}, {}, target=64).share
-
-
-def test_both_within_budget() -> None:
-    """`b` keeps to it on `q`, `r` and `s`; both do on `q` and `s`, and `s` has no score in `a`."""
-    lengths_b = {"p": 80, "q": 64, "r": 64, "s": 60, "t": 20}
-    pairs = both_within_budget(SCORES, LENGTHS, dict.fromkeys(SCORES, 1.0), lengths_b, target=64)
-    assert (("q",), 1) == (pairs.ids, pairs.missing)
-    assert [2.0] == pairs.differences.tolist()
 
 
 def test_frontier_by_hand() -> None:

@@ -269,11 +269,11 @@ def test_the_smallest_difference_is_beyond_the_interval_s_margin() -> None:
     with that many is beyond its critical value in four of five samples."""
     found = seed_test(SMALL)
     assert isinstance(found, SeedTest)
-    df, shift = 1.5625 / 1.0625, found.smallest / math.sqrt(1.25)
+    df, shift = 1.5625 / 1.0625, found.smallest() / math.sqrt(1.25)
     limit = stats.t.isf(0.025, df)
     beyond = stats.nct.sf(limit, df, shift) + stats.nct.sf(limit, df, -shift)
     assert 0.8 == pytest.approx(beyond, abs=1e-6)
-    assert found.smallest > (found.interval.high - found.interval.low) / 2
+    assert found.smallest() > (found.interval.high - found.interval.low) / 2
 
 
 def test_what_two_examples_and_five_seeds_show_is_finite() -> None:
@@ -283,7 +283,7 @@ def test_what_two_examples_and_five_seeds_show_is_finite() -> None:
     a, b = rng.standard_normal((2, 5, 2))
     found = seed_test(SeededScores(("p", "q"), a, b))
     assert isinstance(found, SeedTest)
-    assert found.standard_error < found.smallest < 100 * found.standard_error
+    assert found.standard_error < found.smallest() < 100 * found.standard_error
 
 
 def test_runs_that_are_all_the_same_show_anything() -> None:
@@ -291,4 +291,15 @@ def test_runs_that_are_all_the_same_show_anything() -> None:
     same = np.full((2, 3), 0.5)
     found = seed_test(SeededScores(("p", "q", "r"), same, same))
     assert isinstance(found, SeedTest)
-    assert 0.0 == found.smallest
+    assert 0.0 == found.smallest()
+
+
+def test_what_a_family_shows_is_larger() -> None:
+    """Of twelve comparisons the smallest p has to be below 0.05 / 12."""
+    found = seed_test(SMALL)
+    assert isinstance(found, SeedTest)
+    level = 0.05 / 12
+    df, shift = 1.5625 / 1.0625, found.smallest(level) / math.sqrt(1.25)
+    beyond = stats.nct.sf(stats.t.isf(level / 2, df), df, shift)
+    assert 0.8 == pytest.approx(beyond, abs=1e-6)
+    assert found.smallest(level) > 4 * found.smallest()

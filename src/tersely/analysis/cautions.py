@@ -68,7 +68,7 @@ def of_baselines(results: Results) -> Iterator[str]:
 
 
 def of_data(results: Results) -> Iterator[str]:
-    known = [set().union(*side.tables) for side in results.sides.values()]
+    known = [set(table) for side in results.sides.values() for table in side.tables]
     shared = set.intersection(*known)
     most = max(map(len, known))
     if len(shared) < most:
@@ -148,7 +148,8 @@ def reasons_said(reasons: Counter[str]) -> str:
 def of_seeds(results: Results) -> Iterator[str]:
     seeds = Counter(len(each.runs) for each in results.configurations)
     if seeds[1]:
-        which = "All configurations have" if len(seeds) == 1 else f"{seeds[1]} configurations have"
+        some = "1 configuration has" if seeds[1] == 1 else f"{seeds[1]} configurations have"
+        which = "All configurations have" if len(seeds) == 1 else some
         yield (
             f"{which} one seed only. A test over examples takes a difference between two training "
             "runs for one between their configurations; train further seeds (seed=0,1,2) to tell."

@@ -63,14 +63,17 @@ class Comparison:
     bootstrap: Interval | Undecided
     """Over examples alone."""
     effect: EffectSize
-    smallest: float | Undecided
-    """The smallest difference that `paired` shows with 80 % power with so many examples."""
+    spread: float
+    """Standard deviation of the examples' differences."""
     seeded: SeedTest | Undecided
     """Over examples and seeds."""
     equal_length: EqualLength | Undecided
     on_target: OnTarget
     adjusted: Adjusted | None = None
     """`p` among the others of its family; None where there are fewer than two pairs."""
+    level: float = 0.05
+    """What `p` has to be below for the difference to be there whatever the others of its family
+    show: 5 %, over their number. Holm's procedure asks that of the smallest p."""
 
     @property
     def difference(self) -> float:
@@ -100,9 +103,17 @@ class Comparison:
         return self.seeded.interval if isinstance(self.seeded, SeedTest) else self.paired_interval
 
     @property
+    def smallest_paired(self) -> float | Undecided:
+        """The smallest difference that `paired` shows with 80 % power at 5 %, by itself."""
+        return smallest_effect(self.spread, self.n)
+
+    @property
     def smallest_there(self) -> float | Undecided:
-        """The smallest difference that the test that decides shows with 80 % power."""
-        return self.seeded.smallest if isinstance(self.seeded, SeedTest) else self.smallest
+        """The smallest difference that the test that decides shows with 80 % power at `level`, and
+        so in its family."""
+        if isinstance(self.seeded, SeedTest):
+            return self.seeded.smallest(self.level)
+        return smallest_effect(self.spread, self.n, alpha=self.level)
 
     @property
     def survives(self) -> bool:
@@ -130,7 +141,7 @@ def compare(a: Side, b: Side, measure: Measure) -> Comparison:
         paired_interval=t_interval(pairs),
         bootstrap=mean_interval(pairs, SEED),
         effect=effect_size(pairs),
-        smallest=smallest_effect(pairs.difference_sd, len(pairs)),
+        spread=pairs.difference_sd,
         seeded=seed_test(by_seed(a.by_run(measure), b.by_run(measure))),
         # Means over seeds need not be whole numbers, and the regression takes them as they are.
         equal_length=at_equal_length(
@@ -144,8 +155,10 @@ def family(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons with what is left of each p when all are judged together (Holm)."""
     tested = {str(place): each.p for place, each in enumerate(comparisons) if each.n > 1}
     adjusted = holm(tested)
+    level = 0.05 / max(1, len(tested))
     return [
-        replace(each, adjusted=adjusted.get(str(place))) for place, each in enumerate(comparisons)
+        replace(each, adjusted=adjusted.get(str(place)), level=level)
+        for place, each in enumerate(comparisons)
     ]
 
 

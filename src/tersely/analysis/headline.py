@@ -117,9 +117,10 @@ def what_could_be_seen(each: Comparison) -> str:
     what, but = f"{each.n} examples show", ", even without variance between seeds"
     if each.over_seeds:
         what, but = f"{each.n} examples and {min(each.seeds)} seeds a side show", ""
+    together = ", all comparisons judged together" if each.level < 0.05 else ""
     return (
         f"That is no proof that they are the same: {what} a difference of "
-        f"{shown(smallest)} or more with 80 % power{but}."
+        f"{shown(smallest)} or more with 80 % power{together}{but}."
     )
 
 

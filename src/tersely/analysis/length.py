@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from tersely.analysis.paired import Interval, Pairs, pair, ratio
+from tersely.analysis.paired import Interval, Pairs, ratio
 from tersely.analysis.undecided import Undecided
 from tersely.evaluation.lengths import TOLERANCE
 
@@ -107,25 +107,12 @@ def within_budget(
     """Summaries of `target - tolerance` to `target + tolerance` tokens (59 to 69 of 64 +- 5).
 
     Two configurations keep to the target on different examples, so their means are not of the
-    same posts: `both_within_budget` compares them on those where both do.
+    same posts: a comparison has `on_target` for those where both do.
     """
     ids = on_target(lengths, target, tolerance)
     found = [score for id in ids if (score := scores.get(id)) is not None]
     mean = float(np.mean(found)) if found else None
     return Within(len(ids), len(lengths), mean, len(ids) - len(found))
-
-
-def both_within_budget(
-    scores_a: Mapping[str, float | None],
-    lengths_a: Mapping[str, int],
-    scores_b: Mapping[str, float | None],
-    lengths_b: Mapping[str, int],
-    target: int,
-    tolerance: int = TOLERANCE,
-) -> Pairs:
-    """The examples on which both summaries keep to the target, for the tests of `paired.py`."""
-    both = on_target(lengths_a, target, tolerance) & on_target(lengths_b, target, tolerance)
-    return pair({id: scores_a.get(id) for id in both}, {id: scores_b.get(id) for id in both})
 
 
 def frontier(

@@ -78,7 +78,8 @@ def equal_length_table(results: Results) -> Table:
         rows,
         "At equal length: the difference that a regression on the difference in length leaves "
         "where both summaries are equally long. Within budget: only summaries of the target's "
-        f"length ± {TOLERANCE} tokens. Tests over examples alone, on the means over seeds.",
+        f"length ± {TOLERANCE} tokens, whichever seeds wrote them. Tests over examples alone, on "
+        "the means of a post's summaries.",
     )
 
 

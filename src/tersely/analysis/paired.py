@@ -125,7 +125,8 @@ def wilcoxon(pairs: Pairs) -> PairedTest:
 
     Wilcoxon, 1945, "Individual Comparisons by Ranking Methods". Differences of 0 are left out,
     as he did; `statistic` is the smaller of the two rank sums. Exact for up to 50 pairs without
-    ties, else by the normal approximation with the correction for ties (SciPy's `method="auto"`).
+    ties and up to 13 with some, else by the normal approximation with the correction for ties
+    (SciPy's `method="auto"`).
     """
     d = pairs.differences[pairs.differences != 0]
     if len(d) == 0:
