@@ -185,6 +185,19 @@ def test_a_warm_up_that_no_stage_reaches_the_end_of_is_refused_before_it_costs(
         prepare(load(composed(*steps, "trainer.warmup_updates=7")))
 
 
+def test_prompts_that_a_runs_own_server_has_no_room_for_are_refused_before_it_starts(
+    composed: Composed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 positions less 192 of a completion; there is no vLLM here to look for."""
+    from tersely.prepared import prepare
+    from tersely.rollout.vllm.config import VllmLocalConfig
+
+    monkeypatch.setattr(VllmLocalConfig, "check", lambda self, tuning: None)
+    overrides = ("rollout=vllm_local", "rollout.max_tokens=192", "rollout.context=200")
+    with pytest.raises(ConfigError, match=r"started with 200; set rollout\.context="):
+        prepare(load(composed(*overrides)))
+
+
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": SOURCES}
     environment.pop("HYDRA_FULL_ERROR", None)
