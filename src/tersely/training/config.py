@@ -157,7 +157,8 @@ class TrainerConfig:
         if self.best_by != TrainerConfig.best_by and self.evaluate_every is None:
             raise ConfigError(
                 f"trainer.best_by={self.best_by} says which look at the validation split was "
-                "best, and there are none; set trainer.evaluate_every to the steps between two looks"
+                "best, and there are none; set trainer.evaluate_every to the steps between two "
+                "looks"
             )
         if self.memory_limit_gb is not None and not 0 < self.memory_limit_gb < math.inf:
             raise ConfigError(
